@@ -1,0 +1,42 @@
+"""Make every Python block of the README, the docs and the docstrings a test."""
+
+from __future__ import annotations
+
+import os
+from doctest import ELLIPSIS
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+from sybil import Sybil
+from sybil.integration.pytest import SybilItem
+from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil.parsers.rest import DocTestParser
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+if "CI" not in os.environ:  # there hypothesis has a profile of its own, also without a deadline
+    hypothesis.settings.register_profile("mlguard", deadline=None)
+    hypothesis.settings.load_profile("mlguard")
+
+# There is no parser for skipping: a block that is there runs.
+markdown = Sybil(
+    parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS)],
+    patterns=["README.md", "docs/**/*.md", "docs/*.md"],
+)
+docstrings = Sybil(parsers=[DocTestParser(optionflags=ELLIPSIS)], patterns=["src/mlguard/**/*.py"])
+
+pytest_collect_file = (markdown + docstrings).pytest()
+
+
+def _position(item: SybilItem) -> tuple[Path, int]:
+    return item.path, item.example.line
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests run in random order, but the blocks of one document build on each other."""
+    tests = [item for item in items if not isinstance(item, SybilItem)]
+    blocks = [item for item in items if isinstance(item, SybilItem)]
+    items[:] = [*tests, *sorted(blocks, key=_position)]

@@ -1,0 +1,37 @@
+"""A model of flight delays goes to production, act by act: `make demo`, or `python docs/examples/flights/demo.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+import act1
+import report
+import story
+from terminal import Screen
+
+ACTS: Final[tuple[story.Act, ...]] = (act1.play,)
+REPORT: Final = Path(__file__).resolve().parents[3] / "build" / "demo" / "report.html"
+
+
+def main() -> None:
+    """Play every act and write the report."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument(
+        "--report",
+        type=Path,
+        default=REPORT,
+        help="where to write the report (default: %(default)s)",
+    )
+    path = options.parse_args().report
+
+    screen = Screen()
+    stage = story.prepare(screen)
+    chapters = [act(stage, screen) for act in ACTS]
+    report.write(path, chapters)
+    screen.report(path)
+
+
+if __name__ == "__main__":
+    main()

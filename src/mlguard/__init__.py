@@ -1,0 +1,103 @@
+"""Guardrail primitives for machine learning in production.
+
+One idea: a check is any callable without arguments that gives a `Verdict`. Detectors, budgets,
+canaries and approvals end in a check; combinators take checks and give checks.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlguard.errors import (
+        BudgetExceeded,
+        ConfigurationError,
+        GuardBreached,
+        GuardUnknown,
+        LedgerCorrupted,
+        MissingDependencyError,
+        MlguardError,
+        StateConflict,
+    )
+    from mlguard.policies.combine import best, lenient, quorum, strict, worst
+    from mlguard.policies.guards import guard, labelled, measured, shielded, waived
+    from mlguard.policies.thresholds import at_least, at_most, between, require
+    from mlguard.policies.timing import cached
+    from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink
+    from mlguard.values import Action, Decision, Measurement, Severity, Verdict, Waiver
+
+    __version__: str
+
+__all__ = [
+    "Action",
+    "BudgetExceeded",
+    "Check",
+    "Clock",
+    "ConfigurationError",
+    "Decision",
+    "GuardBreached",
+    "GuardUnknown",
+    "LedgerCorrupted",
+    "Measure",
+    "Measurement",
+    "Meter",
+    "MissingDependencyError",
+    "MlguardError",
+    "Policy",
+    "Severity",
+    "Sink",
+    "StateConflict",
+    "Verdict",
+    "Waiver",
+    "at_least",
+    "at_most",
+    "best",
+    "between",
+    "cached",
+    "guard",
+    "labelled",
+    "lenient",
+    "measured",
+    "quorum",
+    "require",
+    "shielded",
+    "strict",
+    "waived",
+    "worst",
+]
+
+_HOMES = {
+    "errors": (
+        "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
+        "MissingDependencyError MlguardError StateConflict"
+    ),
+    "policies.combine": "best lenient quorum strict worst",
+    "policies.guards": "guard labelled measured shielded waived",
+    "policies.thresholds": "at_least at_most between require",
+    "policies.timing": "cached",
+    "protocols": "Check Clock Measure Meter Policy Sink",
+    "values": "Action Decision Measurement Severity Verdict Waiver",
+}
+_HOME_OF = {name: f"mlguard.{home}" for home, names in _HOMES.items() for name in names.split()}
+
+logging.getLogger("mlguard").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 -- any public object
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 -- 10 ms that few need
+
+        value: Any = version("mlguard-primitives")
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        message = f"module 'mlguard' has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

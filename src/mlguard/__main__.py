@@ -1,0 +1,55 @@
+"""The command line: a thin front to the library. Exit codes: 0 ok or warn, 1 breach, 2 usage,
+3 unknown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlguard
+from mlguard.errors import ConfigurationError
+from mlguard.values import Severity, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_CODES = {Severity.OK: 0, Severity.WARN: 0, Severity.BREACH: 1, Severity.UNKNOWN: 3}
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit code."""
+    parser = argparse.ArgumentParser(prog="mlguard", description=mlguard.__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"mlguard {mlguard.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    explain = commands.add_parser(
+        "explain",
+        help="print a stored verdict as a tree; the exit code is that of its severity",
+        epilog="exit codes: 0 ok or warn, 1 breach, 2 usage, 3 unknown",
+    )
+    explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
+    return _explain(parser.parse_args(arguments).file)
+
+
+def _explain(file: str) -> int:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        verdict = Verdict.from_dict(json.loads(text))
+    except OSError as error:
+        return _refuse(f"cannot read {file}: {error.strerror}")
+    except (ConfigurationError, TypeError, ValueError) as error:
+        return _refuse(f"{file} holds no verdict: {error}")
+    print(verdict.explain())
+    return EXIT_CODES[verdict.severity]
+
+
+def _refuse(message: str) -> int:
+    print(f"mlguard: {message}", file=sys.stderr)
+    return USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

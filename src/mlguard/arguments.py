@@ -1,0 +1,120 @@
+"""Reading arguments: each gives the value as it is kept, or raises naming the parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, SupportsFloat, TypeVar
+
+from mlguard.errors import ConfigurationError
+
+E = TypeVar("E", bound=Enum)
+
+NO_ITEMS: Mapping[str, Any] = MappingProxyType({})
+
+
+def refusal(parameter: str, value: object, allowed: str) -> ConfigurationError:
+    """Make the error for a bad argument: the parameter, its value, what is allowed."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."  # noqa: PLR2004 -- one line
+    return ConfigurationError(f"{parameter} = {shown}: must be {allowed}")
+
+
+def real(parameter: str, value: object) -> float:
+    """Read a number; NaN and the infinities are numbers, "inf" and "-inf" their JSON spelling."""
+    if isinstance(value, str) and value in {"inf", "-inf"}:
+        return float(value)
+    if isinstance(value, str | bytes) or not isinstance(value, SupportsFloat):
+        raise refusal(parameter, value, "a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise refusal(parameter, value, "a number") from None
+
+
+def finite(parameter: str, value: object) -> float:
+    """Read a number that is neither NaN nor infinite."""
+    number = real(parameter, value)
+    if not math.isfinite(number):
+        raise refusal(parameter, value, "a finite number")
+    return number
+
+
+def whole(parameter: str, value: object, least: int = 0) -> int:
+    """Read an integer of at least `least`."""
+    number = real(parameter, value)
+    if not number.is_integer() or number < least:
+        raise refusal(parameter, value, f"a whole number of at least {least}")
+    return int(value) if isinstance(value, int) else int(number)
+
+
+def optional(parameter: str, value: object) -> float | None:
+    """Read a number that may be missing; NaN is missing."""
+    if value is None:
+        return None
+    number = real(parameter, value)
+    return None if math.isnan(number) else number
+
+
+def share(parameter: str, value: object) -> float:
+    """Read a number strictly between 0 and 1."""
+    number = real(parameter, value)
+    if not 0.0 < number < 1.0:
+        raise refusal(parameter, value, "between 0 and 1, both excluded")
+    return number
+
+
+def moment(parameter: str, value: object) -> float:
+    """Read a point in time, Unix seconds or an aware datetime, as Unix seconds."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise refusal(parameter, value, "an aware datetime, such as one with tzinfo=UTC")
+        return value.timestamp()
+    return finite(parameter, value)
+
+
+def name_of(parameter: str, value: object) -> str:
+    """Read a string that is not blank."""
+    if not isinstance(value, str) or not value.strip():
+        raise refusal(parameter, value, "a string that is not empty")
+    return value
+
+
+def subject_of(subject: Mapping[str, object]) -> Mapping[str, str]:
+    """Read a flat mapping of names to strings or whole numbers."""
+    if not isinstance(subject, Mapping):
+        raise refusal("subject", subject, "a flat mapping of names to strings")
+    for key, value in subject.items():
+        name_of("subject", key)
+        if not isinstance(value, str | int):
+            raise refusal(f"subject[{key!r}]", value, "a string or a whole number")
+    return MappingProxyType({key: str(value) for key, value in subject.items()})
+
+
+def instances(kinds: tuple[type, ...], parameter: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Read a sequence whose items are all of one of the kinds."""
+    items = tuple(values)
+    for each in items:
+        if not isinstance(each, kinds):
+            raise refusal(parameter, each, " or ".join(kind.__name__ for kind in kinds))
+    return items
+
+
+def member(kind: type[E], parameter: str, value: object) -> E:
+    """Read a member of an enum, or its name."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str) and value in kind.__members__:
+        return kind[value]
+    raise refusal(parameter, value, f"one of {', '.join(kind.__members__)}")
+
+
+def seconds(parameter: str, value: object) -> float:
+    """Read a positive duration, seconds or a timedelta, in seconds."""
+    number = value.total_seconds() if isinstance(value, timedelta) else real(parameter, value)
+    if not 0.0 < number < math.inf:
+        raise refusal(parameter, value, "a positive duration, in seconds or as a timedelta")
+    return number

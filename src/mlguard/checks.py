@@ -1,0 +1,49 @@
+"""Asking a check, whatever it does."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mlguard.arguments import refusal
+from mlguard.errors import GuardBreached, GuardUnknown
+from mlguard.values import Severity, Verdict
+
+if TYPE_CHECKING:
+    from mlguard.protocols import Check
+
+_logger = logging.getLogger("mlguard")
+
+
+def ask(check: Check) -> Verdict:
+    """Ask a check and never raise: a crash is UNKNOWN with the error in its reason."""
+    try:
+        verdict = check()
+    except (GuardBreached, GuardUnknown) as stopped:
+        return stopped.verdict
+    except Exception as error:  # noqa: BLE001 -- a check may crash in any way
+        return crashed(name_for(check), error)
+    if not isinstance(verdict, Verdict):
+        return crashed(name_for(check), TypeError(f"it gave {verdict!r}, not a verdict"))
+    return verdict
+
+
+def crashed(name: str, error: Exception) -> Verdict:
+    """Give the verdict for a check that crashed, and log the traceback."""
+    _logger.warning("%s crashed", name, exc_info=error)
+    return Verdict(name, Severity.UNKNOWN, f"crashed: {type(error).__name__}: {error}")
+
+
+def name_for(source: object) -> str:
+    """Name a check or a measure: by its own name, else that of its function or class."""
+    for name in (getattr(source, "name", None), getattr(source, "__name__", None)):
+        if isinstance(name, str) and name:
+            return name
+    return type(source).__name__
+
+
+def checked(check: Check) -> Check:
+    """Refuse what is no check."""
+    if not callable(check):
+        raise refusal("check", check, "a callable without arguments that gives a verdict")
+    return check

@@ -1,0 +1,23 @@
+"""The system's clocks, as arguments for everything that needs the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def unix_clock(
+    wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
+    """Make a clock of Unix seconds that never runs backwards.
+
+    The wall clock is read once, here; the monotonic clock carries it on. A wall clock that is
+    set back later cannot reopen a window, bring back an expired waiver or make anyone wait.
+
+    Examples:
+        >>> clock = unix_clock(wall=lambda: 1000.0, monotonic=iter([5.0, 7.5]).__next__)
+        >>> clock()
+        1002.5
+    """
+    origin = wall() - monotonic()
+    return lambda: origin + monotonic()

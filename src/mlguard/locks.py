@@ -1,0 +1,48 @@
+"""One lock per object, made anew after a fork and in a copy."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+
+class Locked:
+    """Gives a class a `_lock` that survives fork and pickling; the class stays picklable.
+
+    Thread-safe itself. A subclass calls `super().__init__()` and lists its state in
+    `__slots__` or `__dict__`; the lock is never copied, a copy gets its own.
+    """
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _alive.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        slots = (name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()))
+        state = {name: getattr(self, name) for name in slots if hasattr(self, name)}
+        state.update(getattr(self, "__dict__", {}))
+        state.pop("_lock", None)
+        state.pop("__weakref__", None)
+        state.pop("__dict__", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Locked.__init__(self)
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+_alive: weakref.WeakSet[Locked] = weakref.WeakSet()
+
+
+def _renew() -> None:
+    for owner in list(_alive):
+        owner._lock = threading.Lock()  # noqa: SLF001 -- the child's copy may be held for ever
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

@@ -1,0 +1,185 @@
+"""Estimates of a metric with their intervals, from sums of rows, ranks or a bootstrap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from mlguard.arguments import NO_ITEMS
+from mlguard.stats import intervals
+from mlguard.stats.intervals import Spread
+from mlguard.stats.ranking import placements
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlguard.sketches.moments import Moments
+
+LEAST_ROWS = 10
+"""Fewer rows than this say nothing about their own spread, so they get no interval."""
+
+Interval: TypeAlias = Callable[[float], tuple[float, float]]
+"""Gives the ends for a confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value, and how to find its interval at any confidence."""
+
+    n: int
+    value: float
+    interval: Interval | None = None
+    p_value: float | None = None
+    details: Mapping[str, Any] = field(default_factory=lambda: NO_ITEMS)
+
+
+def of_rows(rows: Moments) -> Estimate:
+    """Estimate a mean from the sums of its rows."""
+    if rows.n == 0:
+        return Estimate(0, math.nan, details={"reason": "there are no rows"})
+    value = rows.mean
+    if math.isnan(value):
+        return Estimate(rows.n, value, details={"reason": "every weight is zero"})
+    if few := _few(rows.n):
+        return Estimate(rows.n, value, details=few)
+    signs = rows.signs
+    if signs and not signs[0]:
+        interval: Interval = partial(intervals.proportion_interval, signs[1], rows.n)
+    else:
+        interval = partial(intervals.mean_interval, value, _spread(rows))
+    return Estimate(rows.n, value, interval)
+
+
+def of_row_differences(champion: Moments, candidate: Moments, change: Moments) -> Estimate:
+    """Estimate the mean change from the sums of the paired differences."""
+    if change.n == 0 or math.isnan(change.mean):
+        return of_rows(change)
+    value = change.mean
+    details = {"champion": champion.mean, "candidate": candidate.mean}
+    if few := _few(change.n):
+        return Estimate(change.n, value, details=details | few)
+    if change.signs:
+        centre, error = intervals.paired_proportion_spread(*change.signs, change.n)
+        spread = Spread(error * error, 0.0, math.inf)
+    else:
+        centre, spread = value, _spread(change)
+    return Estimate(
+        change.n,
+        value,
+        partial(intervals.difference_interval, centre, spread),
+        intervals.difference_p_value(centre, spread),
+        details,
+    )
+
+
+def of_ranks(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> Estimate:
+    """Estimate an AUC by DeLong's placements."""
+    if unranked := _one_class(positive):
+        return unranked
+    places = placements(scores, positive)
+    value, fewest = float(places[positive].mean()), _rarer(positive)
+    interval = partial(intervals.rank_interval, value, _rank_spread(places, positive), fewest)
+    return Estimate(len(scores), value, interval)
+
+
+def of_rank_differences(
+    positive: NDArray[np.bool_], champion: NDArray[np.float64], candidate: NDArray[np.float64]
+) -> Estimate:
+    """Estimate the change of an AUC on the same rows by the differences of the placements."""
+    if unranked := _one_class(positive):
+        return unranked
+    before, after = placements(champion, positive), placements(candidate, positive)
+    first, second = float(before[positive].mean()), float(after[positive].mean())
+    details = {"champion": first, "candidate": second}
+    value = second - first
+    if _rarer(positive) == 1:
+        details |= {"reason": "y has one row of its rarer class, which has no spread"}
+        return Estimate(len(positive), value, details=details)
+    spread = _rank_spread(after - before, positive)
+    return Estimate(
+        len(positive),
+        value,
+        partial(intervals.difference_interval, value, spread),
+        intervals.difference_p_value(value, spread),
+        details,
+    )
+
+
+def by_bootstrap(
+    measure: Callable[[NDArray[np.intp]], tuple[float, ...]],
+    n: int,
+    rng: np.random.Generator,
+    resamples: int,
+) -> Estimate:
+    """Estimate a metric of all rows, or its change, from resampled rows.
+
+    Args:
+        measure: Takes row numbers and gives the metric of each model on them.
+        n: Number of rows.
+        rng: The source of randomness.
+        resamples: How many.
+    """
+    values = measure(np.arange(n))
+    value = values[-1] - values[0] if len(values) > 1 else values[0]
+    details: dict[str, Any] = {}
+    if len(values) > 1:
+        details = {"champion": values[0], "candidate": values[-1]}
+    if few := _few(n):
+        return Estimate(n, value, details=details | few)
+    draws = np.array([measure(rng.integers(0, n, n)) for _ in range(resamples)])
+    change = draws[:, -1] - draws[:, 0] if len(values) > 1 else draws[:, 0]
+    if not np.isfinite(change).all() or not math.isfinite(value):
+        details["reason"] = "the metric is not a number on some of the resampled rows"
+        return Estimate(n, value, details=details)
+    variance = float(change.var(ddof=1))
+    away = change - change.mean()
+    skewness = float((away**3).mean() / variance**1.5) if variance > 0.0 else 0.0
+    spread = Spread(variance, skewness, n - 1.0)
+    if len(values) > 1:
+        p_value = intervals.difference_p_value(value, spread)
+        interval: Interval = partial(intervals.difference_interval, value, spread)
+        return Estimate(n, value, interval, p_value, details)
+    return Estimate(n, value, partial(intervals.mean_interval, value, spread), None, details)
+
+
+def _few(n: int) -> dict[str, Any]:
+    return {"reason": f"an interval needs at least {LEAST_ROWS} rows"} if n < LEAST_ROWS else {}
+
+
+def _spread(rows: Moments) -> Spread:
+    total = float(rows.total_weight)
+    powers = (rows.central(order) / total**order for order in (2, 3, 4))
+    return intervals.spread_of_mean(rows.effective_n, *powers)
+
+
+def _rank_spread(places: NDArray[np.float64], positive: NDArray[np.bool_]) -> Spread:
+    spread = intervals.joined(_sample_spread(places[positive]), _sample_spread(places[~positive]))
+    return spread if _rarer(positive) > 1 else replace(spread, informative=0.0)
+
+
+def _sample_spread(values: NDArray[np.float64]) -> Spread:
+    n = len(values)
+    if n == 1:
+        return Spread(0.0, 0.0, 0.0)
+    away = values - values.mean()
+    square = away * away
+    second, third = float(square.sum()), float((square * away).sum())
+    fourth = float((square * square).sum())
+    return intervals.spread_of_mean(n, second / n**2, third / n**3, fourth / n**4)
+
+
+def _rarer(positive: NDArray[np.bool_]) -> int:
+    count = int(positive.sum())
+    return min(count, len(positive) - count)
+
+
+def _one_class(positive: NDArray[np.bool_]) -> Estimate | None:
+    if len(positive) and positive.any() and not positive.all():
+        return None
+    what = "there are no rows" if not len(positive) else f"y holds only {int(positive[0])}"
+    return Estimate(len(positive), math.nan, details={"reason": f"{what}: a ROC needs both classes"})

@@ -1,0 +1,147 @@
+"""Reading labels, predictions, weights and slices: each fault is named with its column and row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlguard.arguments import refusal
+from mlguard.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+_MOST_LEVELS = 1_000
+
+
+def rows(parameter: str, values: ArrayLike) -> NDArray[Any]:
+    """Read anything with one entry per row."""
+    array = np.asarray(values)
+    if array.ndim == 0:
+        raise refusal(parameter, values, "an array with one entry per row")
+    return array
+
+
+def labels(parameter: str, values: ArrayLike) -> NDArray[Any]:
+    """Read one label per row, of any type, none missing."""
+    array = rows(parameter, values)
+    if array.ndim > 1:
+        allowed = "(n,), one value per row: pass the column of the positive class"
+        raise refusal(f"{parameter}.shape", array.shape, allowed)
+    _refuse(parameter, array, _missing(array), "not missing: drop or fill these rows")
+    return array
+
+
+def scores(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Read one number per row, none missing; the infinities are numbers."""
+    array = labels(parameter, values)
+    if array.dtype.kind == "O" and array.size:
+        words = np.array([isinstance(each, str | bytes) for each in array])
+        _refuse(parameter, array, words, "a number")
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise refusal(parameter, array[0], "a number in every row") from None
+    if array.dtype.kind not in "fiub" and array.size:
+        raise refusal(f"{parameter}.dtype", str(array.dtype), "numeric: float, integer or boolean")
+    return array.astype(np.float64)
+
+
+def numbers(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Read one finite number per row."""
+    array = scores(parameter, values)
+    _refuse(parameter, array, np.isinf(array), "finite")
+    return array
+
+
+def events(parameter: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """Read a binary label per row: 0 and 1, or booleans."""
+    array = labels(parameter, values)
+    fits = np.isin(array, (0, 1)) if array.dtype.kind in "fiubO" else np.zeros(len(array), bool)
+    _refuse(parameter, array, ~fits, f"0, 1 or boolean; for other labels pass {parameter} == one")
+    return array.astype(np.float64).astype(bool)
+
+
+def probabilities(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Read a probability per row."""
+    array = numbers(parameter, values)
+    _refuse(parameter, array, (array < 0.0) | (array > 1.0), "a probability, between 0 and 1")
+    return array
+
+
+def weights_of(values: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+    """Read one weight per row, none negative."""
+    if values is None:
+        return None
+    array = numbers("weights", values)
+    same_length("weights", len(array), n)
+    _refuse("weights", array, array < 0.0, "at least 0")
+    return array
+
+
+def same_length(parameter: str, length: int, n: int) -> None:
+    """Refuse a column that is not as long as y."""
+    if length != n:
+        raise refusal(f"len({parameter})", length, f"that of y, which is {n}")
+
+
+def groups(by: Any, n: int) -> dict[str, NDArray[np.intp]]:
+    """Read slicing columns: the rows of each slice, named "column=level".
+
+    `by` is one column, or several as a mapping or a data frame. A missing level is a slice.
+    """
+    if by is None:
+        return {}
+    if isinstance(by, Mapping):
+        columns = dict(by)
+    elif hasattr(by, "columns"):
+        names = [str(name) for name in by.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise refusal("by", twice, "columns of different names")
+        columns = {name: by[name] for name in by.columns}
+    else:
+        columns = {getattr(by, "name", None) or "slice": by}
+    found: dict[str, NDArray[np.intp]] = {}
+    for name, values in columns.items():
+        found.update(_levels(str(name), values, n))
+    return found
+
+
+def _levels(name: str, values: Any, n: int) -> dict[str, NDArray[np.intp]]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise refusal("by", values, "one column of n values, or a mapping of names to columns")
+    same_length(f"by[{name!r}]", len(array), n)
+    missing = _missing(array)
+    known = array.astype(str) if array.dtype.kind == "O" else array
+    levels, codes = np.unique(known[~missing], return_inverse=True)
+    if len(levels) > _MOST_LEVELS:
+        raise refusal(f"by[{name!r}]", f"{len(levels)} levels", f"at most {_MOST_LEVELS} slices")
+    rows = np.flatnonzero(~missing)
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(levels)))[:-1])
+    found = {f"{name}={level}": part for level, part in zip(levels, parts, strict=False)}
+    if missing.any():
+        found[f"{name}=(missing)"] = np.flatnonzero(missing)
+    return found
+
+
+def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
+    if array.dtype.kind in "fcmM":
+        return np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
+    if array.dtype.kind == "O":
+        from pandas import isna  # noqa: PLC0415 -- None, NaN, NaT and NA are one, and pandas is slow
+
+        return np.asarray(isna(array), dtype=bool)
+    return np.zeros(array.shape, dtype=bool)
+
+
+def _refuse(parameter: str, array: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        count = f" ({int(bad.sum()):,} of {len(array):,} rows)"
+        value = array[row].item() if isinstance(array[row], np.generic) else array[row]
+        error = refusal(f"{parameter}[{row}]", value, allowed)
+        raise ConfigurationError(str(error) + count)

@@ -1,0 +1,128 @@
+"""Policies over a change from champion to candidate. They judge its interval, not its value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mlguard.arguments import finite, refusal
+from mlguard.render import text
+from mlguard.values import Measurement, Severity, Verdict, unjudged
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Judges whether the candidate's gain lies beyond a bound, by its whole interval."""
+
+    bound: float
+    inclusive: bool
+    proven: str
+    refuted: str
+
+    def __call__(self, measurement: Measurement) -> Verdict:
+        way = measurement.details.get("better")
+        if way not in {"lower", "higher"}:
+            return unjudged(measurement, 'details["better"] must say "lower" or "higher"')
+        if math.isnan(measurement.value) or measurement.low is None or measurement.high is None:
+            return unjudged(measurement, "it has no interval to judge")
+        sign = 1.0 if way == "higher" else -1.0
+        gain = sign * measurement.value
+        least, most = sorted((sign * measurement.low, sign * measurement.high))
+        if least > self.bound or (self.inclusive and least == self.bound):
+            severity, words = Severity.OK, self.proven
+        elif most < self.bound or (not self.inclusive and most == self.bound):
+            severity, words = Severity.BREACH, self.refuted
+        else:
+            severity, words = Severity.UNKNOWN, self._doubt(measurement, gain, most - least)
+        return Verdict(
+            measurement.name,
+            severity,
+            f"{measurement}{_models(measurement)}: {words}",
+            evidence=(measurement,),
+            at=measurement.at,
+        )
+
+    def _doubt(self, measurement: Measurement, gain: float, width: float) -> str:
+        words = f"in doubt, {self.proven} is neither proven nor refuted"
+        distance = abs(gain - self.bound)
+        if measurement.n and distance > 0.0:
+            needed = math.ceil(measurement.n * (width / 2.0 / distance) ** 2)
+            words += f" (about {text.number(needed, 2)} rows would settle it)"
+        return words
+
+
+def not_worse(*, margin: float) -> Bound:
+    """Make a policy: is the candidate at most `margin` worse than the champion?
+
+    OK when the whole interval of the change says so, BREACH when the whole interval says that it
+    is worse by more, UNKNOWN in between, with the rows that would settle it. So a candidate that
+    is exactly `margin` worse passes in at most 2.5 % of runs, and one that is no worse at all is
+    stopped as worse in at most 2.5 %, with intervals at 95 %.
+
+    Args:
+        margin: The largest loss of quality that is acceptable, in the metric's own unit; at
+            least 0. With 0, equal models stay UNKNOWN: equality cannot be proven.
+
+    Raises:
+        ConfigurationError: `margin` is negative or not finite.
+
+    Examples:
+        >>> change = Measurement(
+        ...     "log_loss change", 0.002, low=-0.001, high=0.005, n=4000, details={"better": "lower"}
+        ... )
+        >>> print(not_worse(margin=0.01)(change).reason)
+        log_loss change = 0.002 (-0.001 to 0.005), n = 4,000: worse by at most 0.01
+    """
+    margin = _margin(margin)
+    shown = f"{margin:g}"
+    return Bound(
+        -margin,
+        inclusive=True,
+        proven=f"worse by at most {shown}",
+        refuted=f"worse by more than {shown}",
+    )
+
+
+def better(*, margin: float = 0.0) -> Bound:
+    """Make a policy: is the candidate more than `margin` better than the champion?
+
+    OK when the whole interval of the change says so, BREACH when the whole interval says that it
+    is not, UNKNOWN in between. An equal candidate passes in at most 2.5 % of runs, with intervals
+    at 95 %.
+
+    Args:
+        margin: The smallest gain that counts, in the metric's own unit; at least 0.
+
+    Raises:
+        ConfigurationError: `margin` is negative or not finite.
+
+    Examples:
+        >>> change = Measurement(
+        ...     "roc_auc change", 0.02, low=0.01, high=0.03, n=4000, details={"better": "higher"}
+        ... )
+        >>> print(better()(change).reason)
+        roc_auc change = 0.02 (0.01 to 0.03), n = 4,000: better by more than 0
+    """
+    margin = _margin(margin)
+    shown = f"{margin:g}"
+    return Bound(
+        margin,
+        inclusive=False,
+        proven=f"better by more than {shown}",
+        refuted=f"not better by more than {shown}",
+    )
+
+
+def _margin(margin: float) -> float:
+    number = finite("margin", margin)
+    if number < 0.0:
+        raise refusal("margin", margin, "at least 0, in the metric's own unit")
+    return number
+
+
+def _models(measurement: Measurement) -> str:
+    details = measurement.details
+    if "champion" not in details:
+        return ""
+    before, after = text.apart(details["champion"], details["candidate"])
+    return f" (champion {before}, candidate {after})"

@@ -1,0 +1,1 @@
+"""Judging measurements, and composing checks."""

@@ -1,0 +1,96 @@
+"""Values as plain JSON, with a kind and a schema number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+from mlguard.arguments import NO_ITEMS, refusal
+
+
+class Record:
+    """A value that is written as plain JSON with its kind and a schema number."""
+
+    __slots__ = ()
+    schema: ClassVar[int] = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON: enums by name, NaN as null, infinities as "inf" and "-inf"."""
+        record: dict[str, Any] = {"kind": type(self).__name__.lower(), "schema": self.schema}
+        for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            record[each.name] = plain(getattr(self, each.name), each.name)
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote; raises ConfigurationError on anything else."""
+        return cls(**cls._fields(record))
+
+    @classmethod
+    def _fields(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        kind = cls.__name__.lower()
+        if not isinstance(record, Mapping) or record.get("kind", kind) != kind:
+            raise refusal("record", record, f"a mapping of kind {kind!r}")
+        schema = record.get("schema")
+        if schema != cls.schema:
+            newer = isinstance(schema, int) and schema > cls.schema
+            hint = f": a newer mlguard wrote this {kind}" if newer else ""
+            raise refusal("schema", schema, f"{cls.schema}{hint}")
+        content = {key: value for key, value in record.items() if key not in {"kind", "schema"}}
+        known = {each.name for each in fields(cls)}  # type: ignore[arg-type]
+        if unknown := sorted(content.keys() - known):
+            raise refusal("record", unknown, f"the fields of a {kind}: {sorted(known)}")
+        return content
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), getattr(self, fields(self)[0].name)))  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_dict, (self.to_dict(),)
+
+
+def plain(value: object, where: str) -> Any:  # noqa: ANN401, PLR0911 -- JSON has no better type
+    """Turn a value into plain JSON, or raise naming where it stood."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, IntEnum | StrEnum):
+        return value.name
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return float(value) if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(each, f"{where}[{key!r}]") for key, each in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist(), where)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [plain(each, where) for each in value]
+    raise refusal(where, value, "plain JSON: a string, number, boolean, None, list or mapping")
+
+
+def frozen_items(items: Mapping[str, Any], parameter: str) -> Mapping[str, Any]:
+    """Turn a mapping into read-only plain JSON."""
+    if not items:
+        return NO_ITEMS
+    if not isinstance(items, Mapping):
+        raise refusal(parameter, items, "a mapping of plain JSON")
+    return MappingProxyType(plain(items, parameter))
+
+
+def iso(at: float) -> str:
+    """Write Unix seconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Words, HTML and SVG made from values: strings only, no dependency."""

@@ -1,0 +1,1 @@
+"""Mergeable summaries made of integers: no judgement, no rounding."""

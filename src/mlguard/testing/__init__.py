@@ -1,0 +1,6 @@
+"""The kit for testing guards, policies and checks: yours and ours."""
+
+from mlguard.testing.conformance import check_check, check_policy
+from mlguard.testing.doubles import ManualClock, RecordingSink, ScriptedCheck
+
+__all__ = ["ManualClock", "RecordingSink", "ScriptedCheck", "check_check", "check_policy"]
