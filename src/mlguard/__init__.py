@@ -85,7 +85,7 @@ _HOME_OF = {name: f"mlguard.{home}" for home, names in _HOMES.items() for name i
 logging.getLogger("mlguard").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 -- any public object
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 -- 10 ms that few need
 

@@ -1,5 +1,7 @@
-"""The command line: a thin front to the library. Exit codes: 0 ok or warn, 1 breach, 2 usage,
-3 unknown."""
+"""The command line, a thin front to the library.
+
+Exit codes: 0 ok or warn, 1 breach, 2 usage, 3 unknown.
+"""
 
 from __future__ import annotations
 

@@ -18,14 +18,14 @@ _logger = logging.getLogger("mlguard")
 def ask(check: Check) -> Verdict:
     """Ask a check and never raise: a crash is UNKNOWN with the error in its reason."""
     try:
-        verdict = check()
+        verdict: object = check()
     except (GuardBreached, GuardUnknown) as stopped:
         return stopped.verdict
     except Exception as error:  # noqa: BLE001 -- a check may crash in any way
         return crashed(name_for(check), error)
-    if not isinstance(verdict, Verdict):
-        return crashed(name_for(check), TypeError(f"it gave {verdict!r}, not a verdict"))
-    return verdict
+    if isinstance(verdict, Verdict):
+        return verdict
+    return crashed(name_for(check), TypeError(f"it gave {verdict!r}, not a verdict"))
 
 
 def crashed(name: str, error: Exception) -> Verdict:

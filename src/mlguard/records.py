@@ -17,19 +17,24 @@ class Record:
     """A value that is written as plain JSON with its kind and a schema number."""
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     schema: ClassVar[int] = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON: enums by name, NaN as null, infinities as "inf" and "-inf"."""
         record: dict[str, Any] = {"kind": type(self).__name__.lower(), "schema": self.schema}
-        for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+        for each in fields(self):
             record[each.name] = plain(getattr(self, each.name), each.name)
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote; raises ConfigurationError on anything else."""
-        return cls(**cls._fields(record))
+        content = cls._fields(record)
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise refusal("record", sorted(content), f"whole: {error}") from error
 
     @classmethod
     def _fields(cls, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,24 +47,24 @@ class Record:
             hint = f": a newer mlguard wrote this {kind}" if newer else ""
             raise refusal("schema", schema, f"{cls.schema}{hint}")
         content = {key: value for key, value in record.items() if key not in {"kind", "schema"}}
-        known = {each.name for each in fields(cls)}  # type: ignore[arg-type]
+        known = {each.name for each in fields(cls)}
         if unknown := sorted(content.keys() - known):
             raise refusal("record", unknown, f"the fields of a {kind}: {sorted(known)}")
         return content
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
+        if not isinstance(other, type(self)):
             return NotImplemented
-        return self.to_dict() == other.to_dict()  # type: ignore[attr-defined]
+        return self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash((type(self), getattr(self, fields(self)[0].name)))  # type: ignore[arg-type]
+        return hash((type(self), getattr(self, fields(self)[0].name)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
 
 
-def plain(value: object, where: str) -> Any:  # noqa: ANN401, PLR0911 -- JSON has no better type
+def plain(value: object, where: str) -> Any:  # noqa: PLR0911 -- JSON has no better type
     """Turn a value into plain JSON, or raise naming where it stood."""
     if value is None or isinstance(value, bool):
         return value

@@ -147,8 +147,8 @@ class Verdict(Record):
 
     A verdict is an interval: `low` and `high` are the best and the worst that may still be true on
     the scale OK < WARN < BREACH. `severity` is `low` where both agree, UNKNOWN where `low` is OK,
-    else `low`. It has no truth value: ask `ok`, `severity` or `raise_for_breach()`. Calling it gives
-    itself, so that a verdict already given is a check like any other.
+    else `low`. It has no truth value: ask `ok`, `severity` or `raise_for_breach()`. Called, it
+    gives itself: a verdict already given is a check like any other.
 
     Args:
         name: What was judged.
@@ -180,7 +180,7 @@ class Verdict(Record):
     low: Severity
     high: Severity
 
-    def __init__(  # noqa: PLR0913 -- a value with nine fields
+    def __init__(
         self,
         name: str,
         severity: Severity,
@@ -234,7 +234,9 @@ class Verdict(Record):
 
     def explain(self) -> str:
         """Write the verdict as an indented tree, a line for each cause."""
-        return text.explain(self)
+        from mlguard.render import tree  # noqa: PLC0415 -- it is made of the values here
+
+        return tree.explain(self)
 
     def __call__(self) -> Verdict:
         return self
@@ -250,13 +252,13 @@ class Verdict(Record):
         return self.explain()
 
     def _repr_html_(self) -> str:
-        from mlguard.render import html  # noqa: PLC0415 -- only a notebook needs it
+        from mlguard.render import html  # noqa: PLC0415 -- it is made of the values here
 
         return html.verdict(self)
 
     @classmethod
     def _fields(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        content = Record._fields.__func__(cls, record)  # type: ignore[attr-defined]
+        content = super(Verdict, cls)._fields(record)
         for name in ("severity", "low", "high"):
             if name in content:
                 content[name] = member(Severity, name, content[name])
@@ -318,7 +320,7 @@ class Decision(Record):
 
     @classmethod
     def _fields(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        content = Record._fields.__func__(cls, record)  # type: ignore[attr-defined]
+        content = super(Decision, cls)._fields(record)
         content["verdicts"] = [Verdict.from_dict(each) for each in content.get("verdicts", ())]
         return content
 

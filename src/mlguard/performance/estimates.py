@@ -95,7 +95,7 @@ def of_rank_differences(
         return unranked
     before, after = placements(champion, positive), placements(candidate, positive)
     first, second = float(before[positive].mean()), float(after[positive].mean())
-    details = {"champion": first, "candidate": second}
+    details: dict[str, Any] = {"champion": first, "candidate": second}
     value = second - first
     if _rarer(positive) == 1:
         details |= {"reason": "y has one row of its rarer class, which has no spread"}
@@ -182,4 +182,6 @@ def _one_class(positive: NDArray[np.bool_]) -> Estimate | None:
     if len(positive) and positive.any() and not positive.all():
         return None
     what = "there are no rows" if not len(positive) else f"y holds only {int(positive[0])}"
-    return Estimate(len(positive), math.nan, details={"reason": f"{what}: a ROC needs both classes"})
+    return Estimate(
+        len(positive), math.nan, details={"reason": f"{what}: a ROC needs both classes"}
+    )

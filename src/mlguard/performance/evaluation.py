@@ -138,8 +138,8 @@ class Evaluation:
             key: tuple(Moments.from_dict(moments) for moments in part)
             for key, part in record["parts"].items()
         }
-        fields = (record[name] for name in ("name", "better", "confidence", "min_slice"))
-        return cls(*fields, parts)
+        limits = record["confidence"], record["min_slice"]
+        return cls(record["name"], record["better"], *limits, parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _levels(name: str, values: Any, n: int) -> dict[str, NDArray[np.intp]]:
 
 def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
     if array.dtype.kind in "fcmM":
-        return np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
+        return np.asarray(np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array))
     if array.dtype.kind == "O":
         from pandas import isna  # noqa: PLC0415 -- None, NaN, NaT and NA are one, and pandas is slow
 

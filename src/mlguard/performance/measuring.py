@@ -11,7 +11,7 @@ from mlguard.arguments import refusal, share, whole
 from mlguard.errors import ConfigurationError
 from mlguard.performance import estimates
 from mlguard.performance.evaluation import ALL, Comparison, Evaluation, Part, pooled
-from mlguard.performance.inputs import groups, rows, same_length, weights_of
+from mlguard.performance.inputs import groups, same_length, weights_of
 from mlguard.performance.metrics import Function, Metric, metric_of, roc_auc
 from mlguard.sketches.moments import Moments
 
@@ -191,7 +191,12 @@ def _measured(
                 for key, part in everything.items()
             }
             return kind(metric.name, metric.better, confidence, min_slice, parts)
-        estimate = _resampled(loss, metric, truth, said, rng, resamples)
+        if len(said) > 1 and not isinstance(loss, Metric):
+            raise ConfigurationError(
+                f"loss = {metric.name} gives one number and does not say which way is better: "
+                f'pass Metric("{metric.name}", {metric.name}, better="higher") or "lower"'
+            )
+        estimate = _resampled(metric, truth, said, rng, resamples)
     if weight is not None:
         raise refusal("weights", "an array", f"None for {metric.name}, which is no mean over rows")
     judged, _ = pooled(slices, len, lambda a, b: np.concatenate([a, b]), min_slice)
@@ -222,18 +227,12 @@ def _ranked(truth: NDArray[np.bool_], said: list[NDArray[np.float64]], part: Row
 
 
 def _resampled(
-    loss: Metric | Function | str,
     metric: Metric,
     truth: NDArray[Any],
     said: list[NDArray[Any]],
     rng: np.random.Generator | None,
     resamples: int,
 ) -> Callable[[Rows], Estimate]:
-    if len(said) > 1 and not isinstance(loss, Metric):
-        raise ConfigurationError(
-            f"loss = {metric.name} gives one number and does not say which way is better: "
-            f'pass Metric("{metric.name}", {metric.name}, better="higher") or "lower"'
-        )
     if not isinstance(rng, np.random.Generator):
         raise refusal("rng", rng, f"a numpy Generator, for the bootstrap of {metric.name}")
     whole("resamples", resamples, least=100)
@@ -242,8 +241,6 @@ def _resampled(
         return tuple(float(metric.of(truth[part], values[part])) for values in said)
 
     def estimate(part: Rows) -> Estimate:
-        return estimates.by_bootstrap(
-            lambda drawn: measure(part[drawn]), len(part), rng, resamples
-        )
+        return estimates.by_bootstrap(lambda drawn: measure(part[drawn]), len(part), rng, resamples)
 
     return estimate

@@ -68,7 +68,12 @@ def not_worse(*, margin: float) -> Bound:
 
     Examples:
         >>> change = Measurement(
-        ...     "log_loss change", 0.002, low=-0.001, high=0.005, n=4000, details={"better": "lower"}
+        ...     "log_loss change",
+        ...     0.002,
+        ...     low=-0.001,
+        ...     high=0.005,
+        ...     n=4000,
+        ...     details={"better": "lower"},
         ... )
         >>> print(not_worse(margin=0.01)(change).reason)
         log_loss change = 0.002 (-0.001 to 0.005), n = 4,000: worse by at most 0.01

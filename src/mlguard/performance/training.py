@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mlguard.protocols import Check, Policy
 
@@ -75,9 +76,7 @@ class TrainingGate(Locked):
             ConfigurationError: `metrics` is no mapping of names to numbers, or `step` no whole
                 number; no check has seen anything then.
         """
-        if not hasattr(metrics, "items"):
-            raise refusal("metrics", metrics, "a mapping of names to numbers")
-        read = {name: arguments.real(f"metrics[{name!r}]", value) for name, value in metrics.items()}
+        read = _read(metrics)
         number = None if step is None else whole("step", step)
         with self._lock:
             self._step = self._step + 1 if number is None else number
@@ -246,11 +245,17 @@ def improves(
     )
 
 
+def _read(metrics: object) -> dict[str, float]:
+    if not isinstance(metrics, Mapping):
+        raise refusal("metrics", metrics, "a mapping of names to numbers")
+    return {name: arguments.real(f"metrics[{name!r}]", each) for name, each in metrics.items()}
+
+
 def _latest(run: _Run, metrics: Mapping[str, float], step: int) -> _Run:
     return replace(run, metrics=metrics, step=step)
 
 
-def _against_best(
+def _against_best(  # noqa: PLR0917 -- the first three are bound by partial
     name: str,
     sign: float,
     fine: Callable[[float, float], bool],

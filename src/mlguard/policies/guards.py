@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlguard.protocols import Check, Clock, Measure, Meter, Policy
 
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """A measure judged by a policy. Thread-safe if both are: it has no state of its own."""
@@ -107,7 +108,8 @@ def shielded(check: Check) -> Shielded:
     that you ask yourself. KeyboardInterrupt and SystemExit pass through.
 
     Examples:
-        >>> def warehouse(): raise ConnectionError("no route")
+        >>> def warehouse():
+        ...     raise ConnectionError("no route")
         >>> shielded(warehouse)().reason
         'crashed: ConnectionError: no route'
     """
@@ -128,7 +130,7 @@ class Labelled:
 
 
 def labelled(check: Check, /, **subject: str | int) -> Labelled:
-    """Make a check whose verdicts carry a subject: service, model, version, environment, …
+    """Make a check whose verdicts carry a subject: service, model, version, environment.
 
     An outer label replaces an inner one of the same name.
 
@@ -165,8 +167,8 @@ class Waived:
             severity=Severity.OK,
             reason=f"waived by {self.waiver}",
             causes=(verdict, self.waiver),
-            low=None,
-            high=None,
+            low=Severity.OK,
+            high=Severity.OK,
         )
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlguard.arguments import seconds
-from mlguard.locks import Locked
 from mlguard.checks import ask, checked, name_for
+from mlguard.locks import Locked
 
 if TYPE_CHECKING:
     from mlguard.protocols import Check, Clock
@@ -21,7 +21,7 @@ class Cached(Locked):
     While one thread asks anew, the others get the last verdict for at most another `ttl`.
     """
 
-    __slots__ = ("_asking", "_asked", "_check", "_clock", "_verdict", "name", "ttl")
+    __slots__ = ("_asked", "_asking", "_check", "_clock", "_verdict", "name", "ttl")
 
     def __init__(self, check: Check, ttl: float, clock: Clock) -> None:
         super().__init__()
@@ -71,7 +71,8 @@ def cached(check: Check, ttl: float | timedelta, *, clock: Clock = time.monotoni
         >>> check = cached(ScriptedCheck("OK BREACH"), ttl=5.0, clock=clock)
         >>> [check().severity.name, check().severity.name]
         ['OK', 'OK']
-        >>> clock.advance(5.0); check().severity.name
+        >>> clock.advance(5.0)
+        >>> check().severity.name
         'BREACH'
     """
     return Cached(checked(check), seconds("ttl", ttl), clock)

@@ -1,4 +1,4 @@
-"""Numbers and verdict trees in words."""
+"""Numbers in words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mlguard.values import Measurement, Verdict, Waiver
+    from mlguard.values import Measurement
 
 _SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _PERCENT = {"%": 1.0, "share": 100.0}
@@ -73,20 +71,3 @@ def measured(measurement: Measurement, value: str | None = None) -> str:
     if measurement.n is not None:
         text += f", n = {measurement.n:,}"
     return text
-
-
-def explain(verdict: Verdict) -> str:
-    """Write a verdict as an indented tree, a line each: severity, name, reason."""
-    return "\n".join(_lines(verdict, 0))
-
-
-def _lines(cause: Verdict | Waiver, depth: int) -> Iterator[str]:
-    indent = "  " * depth
-    severity = getattr(cause, "severity", None)
-    if severity is None:
-        yield f"{indent}{'WAIVER':<8}{cause}"
-        return
-    subject = "".join(f" {key}={value}" for key, value in cause.subject.items())  # type: ignore[union-attr]
-    yield f"{indent}{severity.name:<8}{cause.name}{subject}: {cause.reason}"  # type: ignore[union-attr]
-    for inner in cause.causes:  # type: ignore[union-attr]
-        yield from _lines(inner, depth + 1)

@@ -61,9 +61,7 @@ def joined(first: Spread, second: Spread) -> Spread:
     return Spread(variance, third / variance**1.5, variance**2 / waste)
 
 
-def difference_interval(
-    estimate: float, spread: Spread, confidence: float
-) -> tuple[float, float]:
+def difference_interval(estimate: float, spread: Spread, confidence: float) -> tuple[float, float]:
     """Student's interval on the informative rows: for a paired difference of means.
 
     The skewness of a difference is mostly noise, so it is left alone.

@@ -1,5 +1,7 @@
 """The kit for testing guards, policies and checks: yours and ours."""
 
+from __future__ import annotations
+
 from mlguard.testing.conformance import check_check, check_policy
 from mlguard.testing.doubles import ManualClock, RecordingSink, ScriptedCheck
 

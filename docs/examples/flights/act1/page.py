@@ -87,7 +87,7 @@ def _forests(exam: Exam) -> str:
     return report.section(
         "Slice by slice, one is not" if stopped == 1 else f"Slice by slice, {stopped} are worse",
         "Difference in log loss to the champion, on the same flights. Left of zero the candidate is better. It may be worse by up to "
-        f"{gate.MARGIN}; an interval that lies wholly in the shaded range is proven worse than that, and stops the release.",
+        f"{gate.MARGIN}; an interval that lies wholly in the shaded range is proven worse than that and stops the release. One that straddles the line does not pass either.",
         f'<div class="pair">{plots}</div><p class="key"><span><i class="ok">●</i> within the limit</span> '
         '<span><i class="unknown">○</i> cannot be told yet</span> <span><i class="breach">◆</i> proven worse</span></p>',
     )
