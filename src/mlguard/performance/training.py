@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 from mlguard import arguments
 from mlguard.arguments import name_of, refusal, whole
-from mlguard.checks import ask, checked
+from mlguard.checks import ask, checked, crashed, name_for
 from mlguard.locks import Locked
 from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, combined
@@ -21,22 +21,13 @@ if TYPE_CHECKING:
     from mlguard.protocols import Check, Policy
 
 
-@runtime_checkable
-class Follower(Protocol):
-    """A check that is shown the metrics of each training step before it is asked."""
-
-    def observe(self, metrics: Mapping[str, float], step: int) -> None:
-        """Take note of the metrics of a step."""
-        ...
-
-
 class TrainingGate(Locked):
     """Checks asked at every step of a training loop; the worst verdict counts.
 
     Thread-safe; its state is per process and not mergeable: it follows one training run.
 
     Args:
-        checks: Any checks. Those with `observe(metrics, step)`, such as `finite()`, `converges`,
+        checks: Any checks. Those with `follow(metrics, step)`, such as `finite()`, `converges`,
             `improves` and `logged`, are shown the metrics of the step first. Without any,
             `finite()`.
         name: Of the verdicts.
@@ -81,10 +72,8 @@ class TrainingGate(Locked):
         with self._lock:
             self._step = self._step + 1 if number is None else number
             current = self._step
-        for check in self.checks:
-            if isinstance(check, Follower):
-                check.observe(read, current)
-        verdict = combined(self.name, [ask(check) for check in self.checks], need=len(self.checks))
+        verdicts = [_ask_at(check, read, current) for check in self.checks]
+        verdict = combined(self.name, verdicts, need=len(verdicts))
         with self._lock:
             self._last = verdict
         return verdict
@@ -126,7 +115,7 @@ class Followed(Locked):
         self._judge = judge
         self._run = _Run()
 
-    def observe(self, metrics: Mapping[str, float], step: int) -> None:
+    def follow(self, metrics: Mapping[str, float], step: int) -> None:
         """Take note of the metrics of a step."""
         with self._lock:
             self._run = self._take(self._run, metrics, step)
@@ -243,6 +232,16 @@ def improves(
         partial(_against_best, name, sign, lambda cost, best: cost < best - min_delta),
         partial(_judge_trend, name, sign, patience, "not better than"),
     )
+
+
+def _ask_at(check: Check, metrics: Mapping[str, float], step: int) -> Verdict:
+    follow = getattr(check, "follow", None)
+    if follow is not None:
+        try:
+            follow(metrics, step)
+        except Exception as error:  # noqa: BLE001 -- a check of the user's may crash in any way
+            return crashed(name_for(check), error)
+    return ask(check)
 
 
 def _read(metrics: object) -> dict[str, float]:
