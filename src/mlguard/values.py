@@ -359,14 +359,17 @@ def combined(name: str, causes: Sequence[Verdict], *, need: int) -> Verdict:
 
 
 def _tally(causes: Sequence[Verdict], need: int) -> str:
+    every = need == len(causes)
     parts = []
     for severity in _SEVERITIES:
         names = [cause.name for cause in causes if cause.severity is severity]
         if names:
             shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
-            parts.append(f"{len(names)} {severity.name} ({shown})")
-    needed = "all" if need == len(causes) else str(need)
-    return f"{needed} of {len(causes)} must be OK: " + ", ".join(parts)
+            listed = "" if every and severity is Severity.OK else f" ({shown})"
+            parts.append(f"{len(names)} {severity.name}{listed}")
+    if not every:
+        return f"{need} of {len(causes)} must be OK: {', '.join(parts)}"
+    return ", ".join(parts) if parts[1:] else f"all {parts[0]}"
 
 
 def unjudged(measurement: Measurement, why: str) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from mlguard.arguments import refusal
 from mlguard.errors import ConfigurationError
@@ -33,7 +33,7 @@ class Evaluation:
     Calling it gives all measurements, so `guard(evaluation, policy)` judges every one.
 
     Attributes:
-        name: Of the metric.
+        name: Of the metric, or of its change.
         better: Which way is better: "lower" or "higher".
         confidence: Coverage of the overall interval, and of all slices together.
         min_slice: Slices with fewer rows are put together as "column=(small)".
@@ -46,8 +46,6 @@ class Evaluation:
     min_slice: int
     parts: Mapping[str, Part]
 
-    label: ClassVar[str] = ""
-
     def __call__(self) -> list[Measurement]:
         return [self.overall, *self.slices.values()]
 
@@ -56,15 +54,14 @@ class Evaluation:
         """The measurement over all rows."""
         left_out = self._judged()[1]
         more = {"left_out": left_out} if left_out else {}
-        return self._measurement(self.name + self.label, self.parts[ALL], 1, more)
+        return self._measurement(self.name, self.parts[ALL], 1, more)
 
     @property
     def slices(self) -> dict[str, Measurement]:
         """The measurements by slice; their intervals hold together at `confidence` (Bonferroni)."""
         judged = self._judged()[0]
-        name = self.name + self.label
         return {
-            key: self._measurement(f"{name}[{key}]", part, len(judged), {"slice": key})
+            key: self._measurement(f"{self.name}[{key}]", part, len(judged), {"slice": key})
             for key, part in judged.items()
         }
 
@@ -92,7 +89,7 @@ class Evaluation:
             high=high,
             confidence=None if low is None else confidence,
             p_value=None if p_value is None else min(1.0, tests * p_value),
-            details={"metric": self.name, "better": self.better, **estimate.details, **more},
+            details={"better": self.better, **estimate.details, **more},
         )
 
     def __add__(self, other: Self) -> Self:
@@ -150,8 +147,6 @@ class Comparison(Evaluation):
     the metric's own unit, with a paired interval and the p-value of "no change"; each model's own
     value stands in `details`.
     """
-
-    label: ClassVar[str] = " change"
 
     def _estimate(self, part: Part) -> Estimate:
         return part if isinstance(part, Estimate) else estimates.of_row_differences(*part)

@@ -167,15 +167,16 @@ def _measured(
     resamples: int,
 ) -> E:
     metric = metric_of(loss)
+    name = metric.name if kind is Evaluation else f"{metric.name} change"
     share("confidence", confidence)
     whole("min_slice", min_slice, least=1)
     read_truth, read_model = metric.reads
     truth = read_truth("y", y)
     n = len(truth)
     said = []
-    for name, values in models.items():
-        said.append(read_model(name, values))
-        same_length(name, len(said[-1]), n)
+    for model, values in models.items():
+        said.append(read_model(model, values))
+        same_length(model, len(said[-1]), n)
     weight = weights_of(weights, n)
     slices = groups(by, n)
     if metric.of is roc_auc.of:
@@ -190,7 +191,7 @@ def _measured(
                 key: tuple(Moments.of(column[part], _at(weight, part)) for column in columns)
                 for key, part in everything.items()
             }
-            return kind(metric.name, metric.better, confidence, min_slice, parts)
+            return kind(name, metric.better, confidence, min_slice, parts)
         if len(said) > 1 and not isinstance(loss, Metric):
             raise ConfigurationError(
                 f"loss = {metric.name} gives one number and does not say which way is better: "
@@ -202,7 +203,7 @@ def _measured(
     judged, _ = pooled(slices, len, lambda a, b: np.concatenate([a, b]), min_slice)
     whole_parts: dict[str, Part] = {key: estimate(part) for key, part in judged.items()}
     whole_parts[ALL] = estimate(np.arange(n))
-    return kind(metric.name, metric.better, confidence, min_slice, whole_parts)
+    return kind(name, metric.better, confidence, min_slice, whole_parts)
 
 
 def _at(weight: NDArray[np.float64] | None, part: Rows) -> NDArray[np.float64] | None:

@@ -42,7 +42,7 @@ class TrainingGate(Locked):
         ...     if verdict.severity is Severity.BREACH:
         ...         break
         >>> print(verdict.explain())
-        BREACH  training: all of 2 must be OK: 1 BREACH (improves val_loss), 1 OK (finite)
+        BREACH  training: 1 BREACH (improves val_loss), 1 OK
           OK      finite: 1 metric is finite at step 3
           BREACH  improves val_loss: val_loss = 0.7, not better than 0.7 of step 1 for 2 steps
     """

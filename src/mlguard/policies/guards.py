@@ -29,14 +29,13 @@ class Guard:
     def __call__(self) -> Verdict:
         try:
             taken = self.measure()
-            single = isinstance(taken, Measurement)
             measurements = (taken,) if isinstance(taken, Measurement) else tuple(taken)
             verdicts = instances((Verdict,), "policy(...)", map(self.policy, measurements))
         except Exception as error:  # noqa: BLE001 -- a measure or policy may crash in any way
             return crashed(self.name, error)
         if not verdicts:
             return Verdict(self.name, Severity.UNKNOWN, "nothing was measured")
-        if not single:
+        if len(verdicts) > 1:
             return combined(self.name, verdicts, need=len(verdicts))
         verdict: Verdict = verdicts[0]
         return replace(verdict, name=self.name) if self.renames else verdict

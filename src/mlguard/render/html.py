@@ -46,7 +46,10 @@ def _item(cause: Verdict | Waiver) -> str:
     name = cause.severity.name
     subject = " ".join(f"{key}={value}" for key, value in cause.subject.items())
     about = f' <span class="subject">{escape(subject)}</span>' if subject else ""
+    reason = cause.reason
+    rest = reason.removeprefix(cause.name) if not subject else f": {reason}"
+    rest = f": {reason}" if rest == reason else rest
     inner = "".join(_item(each) for each in cause.causes)
     causes = f"<ul>{inner}</ul>" if inner else ""
-    text = f"<strong>{escape(cause.name)}</strong>{about}: {escape(cause.reason)}"
+    text = f"<strong>{escape(cause.name)}</strong>{about}{escape(rest)}"
     return f'<li><b class="{name}">{name}</b> {text}{causes}</li>'

@@ -20,6 +20,8 @@ def _lines(cause: Verdict | Waiver, indent: str) -> Iterator[str]:
         yield f"{indent}{'WAIVER':<8}{cause}"
         return
     subject = "".join(f" {key}={value}" for key, value in cause.subject.items())
-    yield f"{indent}{cause.severity.name:<8}{cause.name}{subject}: {cause.reason}"
+    named = cause.reason.startswith(cause.name) and not subject
+    head = "" if named else f"{cause.name}{subject}: "
+    yield f"{indent}{cause.severity.name:<8}{head}{cause.reason}"
     for inner in cause.causes:
         yield from _lines(inner, indent + "  ")
