@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from data import CREDIT
 from mlguard import Severity, __version__
+from mlguard.render import html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def write(path: Path, chapters: Sequence[Chapter]) -> None:
 
 def page(chapters: Sequence[Chapter]) -> str:
     """Return the whole page."""
-    style = (_HERE / "report.css").read_text(encoding="utf-8")
+    style = html.STYLE + (_HERE / "report.css").read_text(encoding="utf-8")
     contents = "".join(
         f'<li><a href="#{chapter.anchor}">{escape(chapter.title)}</a> {escape(chapter.headline)}</li>'
         for chapter in chapters
@@ -74,4 +75,4 @@ def card(name: str, verdict: Verdict, why: str) -> str:
 
 def tree(verdict: Verdict) -> str:
     """Return the verdict and all its causes as the library draws them."""
-    return f'<div class="tree">{verdict._repr_html_()}</div>'
+    return f'<div class="tree">{html.verdict(verdict, style=False)}</div>'

@@ -63,7 +63,7 @@ def of_row_differences(champion: Moments, candidate: Moments, change: Moments) -
     details = {"champion": champion.mean, "candidate": candidate.mean}
     if few := _few(change.n):
         return Estimate(change.n, value, details=details | few)
-    if change.signs:
+    if change.signs and champion.ternary and candidate.ternary:
         centre, error = intervals.paired_proportion_spread(*change.signs, change.n)
         spread = Spread(error * error, 0.0, math.inf)
     else:

@@ -176,7 +176,7 @@ def _small_print(exam: Exam, found: list[tuple[Candidate, Verdict]]) -> str:
         *(_days(exam, candidate, leaf) for candidate, leaf in found),
     ]
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return report.section("Small print", "", f"<ul>{items}</ul>")
+    return report.section("Small print", "", f'<ul class="facts">{items}</ul>')
 
 
 def _days(exam: Exam, candidate: Candidate, leaf: Verdict) -> str:
