@@ -96,10 +96,9 @@ def _forest_row(label: str, verdict: Verdict, scale: Scale, margin: float) -> st
     title = (
         f"{label}: {signed(found.value)}, {interval}, {found.n:,} flights: {verdict.severity.name}"
     )
-    middle = scale.percent(found.value)
     marks = (
         f'<line class="{kind}" x1="{scale.percent(low)}" x2="{scale.percent(high)}" y1="{ROW / 2}" y2="{ROW / 2}"/>'
-        f'<svg x="{middle}" y="{ROW / 2}" overflow="visible">{_mark(kind)}</svg>'
+        f"{_mark(kind, scale.percent(found.value))}"
     )
     return (
         f'<tr class="{kind}"><th scope="row">{escape(label)}</th><td class="n">{found.n:,}</td>'
@@ -108,10 +107,10 @@ def _forest_row(label: str, verdict: Verdict, scale: Scale, margin: float) -> st
     )
 
 
-def _mark(kind: str) -> str:
+def _mark(kind: str, x: str) -> str:
     if kind == "breach":
-        return '<path class="breach" d="M0 -5.5L5.5 0L0 5.5L-5.5 0Z"/>'
-    return f'<circle class="{kind}" r="4"/>'
+        return f'<rect class="breach" x="{x}" y="{ROW / 2}" width="8" height="8"/>'
+    return f'<circle class="{kind}" cx="{x}" cy="{ROW / 2}" r="4"/>'
 
 
 def _cell(scale: Scale, margin: float, marks: str = "", title: str = "", height: int = ROW) -> str:
