@@ -18,12 +18,11 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 $(READY): pyproject.toml
-	@rm -rf $(VENV); for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	@test -x $(BIN)/python || { for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 		$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 		exec $$python -m venv $(VENV); \
-	done; echo 'mlguard needs Python 3.11 or newer, with its venv module: found none on the PATH' >&2; exit 1
+	done; echo 'mlguard needs Python 3.11 or newer, with its venv module: found none on the PATH' >&2; exit 1; }
 	@echo 'installing the tools into $(VENV)'
-	@$(BIN)/python -m pip install --quiet --upgrade pip uv
 	@$(call install,$(VENV),--editable . --group dev)
 	@touch $@
 

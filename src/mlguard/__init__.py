@@ -85,18 +85,20 @@ _HOME_OF = {name: f"mlguard.{home}" for home, names in _HOMES.items() for name i
 logging.getLogger("mlguard").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 -- 10 ms that few need
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-        value: Any = version("mlguard-primitives")
-    elif name in _HOME_OF:
-        value = getattr(import_module(_HOME_OF[name]), name)
-    else:
-        message = f"module 'mlguard' has no attribute {name!r}"
-        raise AttributeError(message)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 -- 10 ms that few need
+
+            value: Any = version("mlguard-primitives")
+        elif name in _HOME_OF:
+            value = getattr(import_module(_HOME_OF[name]), name)
+        else:
+            message = f"module 'mlguard' has no attribute {name!r}"
+            raise AttributeError(message)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlguard
-from mlguard.errors import ConfigurationError
 from mlguard.values import Severity, Verdict
 
 if TYPE_CHECKING:
@@ -42,9 +41,10 @@ def _explain(file: str) -> int:
         verdict = Verdict.from_dict(json.loads(text))
     except OSError as error:
         return _refuse(f"cannot read {file}: {error.strerror}")
-    except (ConfigurationError, TypeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         return _refuse(f"{file} holds no verdict: {error}")
-    print(verdict.explain())
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(verdict.explain().encode(encoding, "backslashreplace").decode(encoding))
     return EXIT_CODES[verdict.severity]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, SupportsFloat, TypeVar
 
@@ -14,13 +15,22 @@ from mlguard.errors import ConfigurationError
 E = TypeVar("E", bound=Enum)
 
 NO_ITEMS: Mapping[str, Any] = MappingProxyType({})
+_FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def refusal(parameter: str, value: object, allowed: str) -> ConfigurationError:
     """Make the error for a bad argument: the parameter, its value, what is allowed."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."  # noqa: PLR2004 -- one line
-    return ConfigurationError(f"{parameter} = {shown}: must be {allowed}")
+    return ConfigurationError(f"{parameter} = {shown(value)}: must be {allowed}")
+
+
+def shown(value: object) -> str:
+    """Write a value as Python does, but short, and whatever its `__repr__` does."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 -- a message must not fail for the value it is about
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 -- one line
 
 
 def real(parameter: str, value: object) -> float:
@@ -48,7 +58,7 @@ def whole(parameter: str, value: object, least: int = 0) -> int:
     number = real(parameter, value)
     if not number.is_integer() or number < least:
         raise refusal(parameter, value, f"a whole number of at least {least}")
-    return int(value) if isinstance(value, int) else int(number)
+    return int(value) if isinstance(value, Integral) else int(number)
 
 
 def optional(parameter: str, value: object) -> float | None:
@@ -70,10 +80,13 @@ def share(parameter: str, value: object) -> float:
 def moment(parameter: str, value: object) -> float:
     """Read a point in time, Unix seconds or an aware datetime, as Unix seconds."""
     if isinstance(value, datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise refusal(parameter, value, "an aware datetime, such as one with tzinfo=UTC")
-        return value.timestamp()
-    return finite(parameter, value)
+        return min(value.timestamp(), _LAST_MOMENT)  # datetime.max rounds up into the year 10000
+    number = finite(parameter, value)
+    if not _FIRST_MOMENT <= number <= _LAST_MOMENT:
+        raise refusal(parameter, value, "Unix seconds, in the years 1 to 9999 (not milliseconds?)")
+    return number
 
 
 def name_of(parameter: str, value: object) -> str:
@@ -96,10 +109,13 @@ def subject_of(subject: Mapping[str, object]) -> Mapping[str, str]:
 
 def instances(kinds: tuple[type, ...], parameter: str, values: Iterable[Any]) -> tuple[Any, ...]:
     """Read a sequence whose items are all of one of the kinds."""
+    allowed = " or ".join(kind.__name__ for kind in kinds)
+    if not isinstance(values, Iterable):
+        raise refusal(parameter, values, f"a sequence of {allowed}")
     items = tuple(values)
     for each in items:
         if not isinstance(each, kinds):
-            raise refusal(parameter, each, " or ".join(kind.__name__ for kind in kinds))
+            raise refusal(parameter, each, allowed)
     return items
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from mlguard.arguments import refusal
+from mlguard.arguments import refusal, shown
 from mlguard.errors import GuardBreached, GuardUnknown
 from mlguard.values import Severity, Verdict
 
@@ -20,24 +20,29 @@ def ask(check: Check) -> Verdict:
     try:
         verdict: object = check()
     except (GuardBreached, GuardUnknown) as stopped:
-        return stopped.verdict
+        verdict = stopped.verdict
     except Exception as error:  # noqa: BLE001 -- a check may crash in any way
         return crashed(name_for(check), error)
     if isinstance(verdict, Verdict):
         return verdict
-    return crashed(name_for(check), TypeError(f"it gave {verdict!r}, not a verdict"))
+    return crashed(name_for(check), TypeError(f"it gave {shown(verdict)}, not a verdict"))
 
 
 def crashed(name: str, error: Exception) -> Verdict:
     """Give the verdict for a check that crashed, and log the traceback."""
     _logger.warning("%s crashed", name, exc_info=error)
-    return Verdict(name, Severity.UNKNOWN, f"crashed: {type(error).__name__}: {error}")
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 -- an error may even fail to say what it is
+        words = "(it cannot say why)"
+    reason = f"crashed: {type(error).__name__}" + (f": {words}" if words else "")
+    return Verdict(name, Severity.UNKNOWN, reason)
 
 
 def name_for(source: object) -> str:
     """Name a check or a measure: by its own name, else that of its function or class."""
     for name in (getattr(source, "name", None), getattr(source, "__name__", None)):
-        if isinstance(name, str) and name:
+        if isinstance(name, str) and name.strip():
             return name
     return type(source).__name__
 

@@ -19,7 +19,7 @@ class Locked:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        _alive.add(self)
+        _alive[id(self)] = self
 
     def __getstate__(self) -> dict[str, Any]:
         slots = (name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()))
@@ -36,11 +36,11 @@ class Locked:
             setattr(self, name, value)
 
 
-_alive: weakref.WeakSet[Locked] = weakref.WeakSet()
+_alive: weakref.WeakValueDictionary[int, Locked] = weakref.WeakValueDictionary()
 
 
 def _renew() -> None:
-    for owner in list(_alive):
+    for owner in list(_alive.values()):
         owner._lock = threading.Lock()  # noqa: SLF001 -- the child's copy may be held for ever
 
 

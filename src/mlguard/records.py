@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from enum import IntEnum, StrEnum
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -48,7 +48,7 @@ class Record:
             raise refusal("schema", schema, f"{cls.schema}{hint}")
         content = {key: value for key, value in record.items() if key not in {"kind", "schema"}}
         known = {each.name for each in fields(cls)}
-        if unknown := sorted(content.keys() - known):
+        if unknown := sorted(map(str, content.keys() - known)):
             raise refusal("record", unknown, f"the fields of a {kind}: {sorted(known)}")
         return content
 
@@ -68,10 +68,10 @@ def plain(value: object, where: str) -> Any:  # noqa: PLR0911 -- JSON has no bet
     """Turn a value into plain JSON, or raise naming where it stood."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, IntEnum | StrEnum):
+    if isinstance(value, Enum):
         return value.name
-    if isinstance(value, str | int):
-        return value
+    if isinstance(value, str | int):  # NumPy's own kind of str is made one of Python's
+        return str.__str__(value) if isinstance(value, str) else int(value)
     if isinstance(value, float):
         if math.isnan(value):
             return None
@@ -89,11 +89,17 @@ def plain(value: object, where: str) -> Any:  # noqa: PLR0911 -- JSON has no bet
 
 def frozen_items(items: Mapping[str, Any], parameter: str) -> Mapping[str, Any]:
     """Turn a mapping into read-only plain JSON."""
-    if not items:
-        return NO_ITEMS
     if not isinstance(items, Mapping):
         raise refusal(parameter, items, "a mapping of plain JSON")
-    return MappingProxyType(plain(items, parameter))
+    return MappingProxyType(plain(items, parameter)) if items else NO_ITEMS
+
+
+def inner(record: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """Give the records that stand inside a record under a name."""
+    items = record.get(name, ())
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        raise refusal(name, items, "a list of records")
+    return items
 
 
 def iso(at: float) -> str:

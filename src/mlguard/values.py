@@ -25,7 +25,7 @@ from mlguard.arguments import (
     whole,
 )
 from mlguard.errors import GuardBreached, GuardUnknown
-from mlguard.records import Record, frozen_items, iso
+from mlguard.records import Record, frozen_items, inner, iso
 from mlguard.render import text
 
 
@@ -205,8 +205,9 @@ class Verdict(Record):
         put(self, "at", None if at is None else moment("at", at))
         put(self, "subject", subject_of(subject))
         unknown = severity is Severity.UNKNOWN
-        put(self, "low", (Severity.OK if unknown else severity) if low is None else low)
-        put(self, "high", (Severity.BREACH if unknown else severity) if high is None else high)
+        ends = (Severity.OK, Severity.BREACH) if unknown else (severity, severity)
+        put(self, "low", ends[0] if low is None else member(Severity, "low", low))
+        put(self, "high", ends[1] if high is None else member(Severity, "high", high))
         if severity_of(self.low, self.high) is not severity:
             raise refusal("severity", severity, f"what low={low!r} and high={high!r} give")
 
@@ -259,14 +260,8 @@ class Verdict(Record):
     @classmethod
     def _fields(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         content = super(Verdict, cls)._fields(record)
-        for name in ("severity", "low", "high"):
-            if name in content:
-                content[name] = member(Severity, name, content[name])
-        content["evidence"] = [Measurement.from_dict(each) for each in content.get("evidence", ())]
-        content["causes"] = [
-            (Waiver if each.get("kind") == "waiver" else Verdict).from_dict(each)
-            for each in content.get("causes", ())
-        ]
+        content["evidence"] = [Measurement.from_dict(each) for each in inner(content, "evidence")]
+        content["causes"] = [_cause(each) for each in inner(content, "causes")]
         return content
 
 
@@ -316,13 +311,19 @@ class Decision(Record):
         put(self, "subject", subject_of(self.subject))
         put(self, "at", None if self.at is None else moment("at", self.at))
         put(self, "verdicts", instances((Verdict,), "verdicts", self.verdicts))
-        put(self, "because", tuple(frozen_items(each, "because") for each in self.because))
+        because = instances((Mapping,), "because", self.because)
+        put(self, "because", tuple(frozen_items(each, "because") for each in because))
 
     @classmethod
     def _fields(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         content = super(Decision, cls)._fields(record)
-        content["verdicts"] = [Verdict.from_dict(each) for each in content.get("verdicts", ())]
+        content["verdicts"] = [Verdict.from_dict(each) for each in inner(content, "verdicts")]
         return content
+
+
+def _cause(record: Mapping[str, Any]) -> Verdict | Waiver:
+    waiver = isinstance(record, Mapping) and record.get("kind") == "waiver"
+    return Waiver.from_dict(record) if waiver else Verdict.from_dict(record)
 
 
 _OWN_ACTIONS = {name: each for each in Action for name in (each.value, each.name)}

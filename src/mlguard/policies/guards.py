@@ -142,7 +142,7 @@ def labelled(check: Check, /, **subject: str | int) -> Labelled:
         >>> dict(check().subject)
         {'model': 'eta', 'version': '7'}
     """
-    return Labelled(checked(check), name_for(check), subject_of(subject))
+    return Labelled(checked(check), name_for(check), dict(subject_of(subject)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Waived:
 
     def __call__(self) -> Verdict:
         verdict = ask(self.check)
-        if verdict.severity < Severity.WARN:
+        if verdict.severity < Severity.WARN or verdict.low is not verdict.high:
             return verdict
         if self.clock() >= self.waiver.until:
             ended = f"{verdict.reason} (waiver by {self.waiver.who} ended {iso(self.waiver.until)})"
@@ -175,7 +175,8 @@ def waived(check: Check, waiver: Waiver, *, clock: Clock | None = None) -> Waive
     """Make a check whose WARN and BREACH are accepted until the waiver ends.
 
     The verdict is then OK, with the original verdict and the waiver as its causes, so that the
-    record keeps both. UNKNOWN is never waived: nobody can accept what nobody has seen.
+    record keeps both. UNKNOWN is never waived, nor is a WARN that may still turn out a BREACH:
+    nobody can accept what nobody has seen.
 
     Args:
         check: The check.

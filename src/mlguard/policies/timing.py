@@ -18,10 +18,21 @@ if TYPE_CHECKING:
 class Cached(Locked):
     """A check asked at most once per `ttl`, whoever asks. Thread-safe; state is per process.
 
-    While one thread asks anew, the others get the last verdict for at most another `ttl`.
+    While one thread asks anew, the others get the last verdict for at most another `ttl`. A clock
+    that is set back by less than `ttl` keeps a verdict that much longer; by more, it ends it.
     """
 
-    __slots__ = ("_asked", "_asking", "_check", "_clock", "_verdict", "name", "ttl")
+    __slots__ = (
+        "_asked",
+        "_asking",
+        "_check",
+        "_clock",
+        "_kept",
+        "_turns",
+        "_verdict",
+        "name",
+        "ttl",
+    )
 
     def __init__(self, check: Check, ttl: float, clock: Clock) -> None:
         super().__init__()
@@ -31,25 +42,28 @@ class Cached(Locked):
         self._clock = clock
         self._verdict: Verdict | None = None
         self._asked = 0.0
-        self._asking = False
+        self._kept = 0  # turn of the evaluation that gave the verdict
+        self._asking = 0  # turn of the newest evaluation under way, or 0
+        self._turns = 0
 
     def __call__(self) -> Verdict:
         now = self._clock()
         with self._lock:
-            age = now - self._asked
-            fresh = 0.0 <= age < self.ttl
-            waiting = self._asking and 0.0 <= age < 2 * self.ttl
-            if self._verdict is not None and (fresh or waiting):
+            age = now - self._asked  # negative too if another read the clock later and was first
+            kept_for = 2 * self.ttl if self._asking else self.ttl
+            if self._verdict is not None and -self.ttl < age < kept_for:
                 return self._verdict
-            self._asking = True
+            self._turns += 1
+            turn = self._asking = self._turns
+        verdict = None
         try:
             verdict = ask(self._check)
         finally:
             with self._lock:
-                self._asking = False
-        with self._lock:
-            if self._verdict is None or now >= self._asked:
-                self._verdict, self._asked = verdict, now
+                if self._asking == turn:
+                    self._asking = 0
+                if verdict is not None and turn > self._kept:  # else a later one was quicker
+                    self._verdict, self._asked, self._kept = verdict, now, turn
         return verdict
 
 

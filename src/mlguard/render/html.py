@@ -47,8 +47,8 @@ def _item(cause: Verdict | Waiver) -> str:
     subject = " ".join(f"{key}={value}" for key, value in cause.subject.items())
     about = f' <span class="subject">{escape(subject)}</span>' if subject else ""
     reason = cause.reason
-    rest = reason.removeprefix(cause.name) if not subject else f": {reason}"
-    rest = f": {reason}" if rest == reason else rest
+    named = reason.startswith(f"{cause.name} = ") and not subject
+    rest = reason.removeprefix(cause.name) if named else f": {reason}"
     inner = "".join(_item(each) for each in cause.causes)
     causes = f"<ul>{inner}</ul>" if inner else ""
     text = f"<strong>{escape(cause.name)}</strong>{about}{escape(rest)}"

@@ -23,8 +23,8 @@ def number(value: float, digits: int = 4) -> str:
         return "not a number"
     if math.isinf(value):
         return "infinity" if value > 0 else "-infinity"
-    if 1_000 <= abs(value) < 1e15:  # noqa: PLR2004 -- from a thousand on, integers in full
-        decimals = max(0, digits - 1 - int(math.log10(abs(value))))
+    if 1 <= abs(value) < 1e15:  # noqa: PLR2004 -- the integer part in full
+        decimals = max(0, digits - len(str(int(abs(value)))))
         text = f"{value:,.{decimals}f}"
         return text.rstrip("0").rstrip(".") if decimals else text
     return f"{value:.{digits}g}"
@@ -37,14 +37,20 @@ def quantity(value: float, unit: str = "", digits: int = 4) -> str:
         >>> quantity(0.0612, "s"), quantity(0.25, "share"), quantity(3.0, "USD"), quantity(0.5)
         ('61.2 ms', '25 %', '3 USD', '0.5')
     """
-    if not math.isfinite(value) or not unit:
-        return number(value, digits)
+    shown, _, name = _scaled(value, unit)
+    return f"{number(shown, digits)} {name}" if name else number(shown, digits)
+
+
+def _scaled(value: float, unit: str) -> tuple[float, float, str]:
+    """Give the number to show, the factor that takes it back, and the unit to show."""
+    if not math.isfinite(value):
+        return value, 1.0, ""
     if unit in _PERCENT:
-        return f"{number(value * _PERCENT[unit], digits)} %"
+        return value * _PERCENT[unit], 1.0, "%"
     if unit == "s" and value:
         scale, name = next((s for s in _SECONDS if abs(value) >= s[0]), (1e-9, "ns"))
-        return f"{number(value / scale, digits)} {name}"
-    return f"{number(value, digits)} {unit}"
+        return value / scale, scale, name
+    return value, 1.0, unit
 
 
 def apart(value: float, limit: float, unit: str = "") -> tuple[str, str]:
@@ -54,12 +60,21 @@ def apart(value: float, limit: float, unit: str = "") -> tuple[str, str]:
         >>> apart(0.0500001, 0.05, "s")
         ('50.0001 ms', '50 ms')
     """
-    pair = quantity(value, unit), quantity(limit, unit)
-    digits = 5
-    while pair[0] == pair[1] and value != limit and digits <= 17:  # noqa: PLR2004 -- all of a float
-        pair = quantity(value, unit, digits), quantity(limit, unit, digits)
-        digits += 1
-    return pair
+    if value == limit:
+        return quantity(value, unit), quantity(limit, unit)
+    for digits in range(4, 18):  # 17 are all of a float
+        if not _alike(_scaled(value, unit), _scaled(limit, unit), digits):
+            return quantity(value, unit, digits), quantity(limit, unit, digits)
+    return f"{value!r} {unit}".rstrip(), f"{limit!r} {unit}".rstrip()
+
+
+def _alike(one: tuple[float, float, str], two: tuple[float, float, str], digits: int) -> bool:
+    """Tell whether two scaled numbers mean the same when written: 1,000 ms is 1 s."""
+    (x, x_scale, x_unit), (y, y_scale, y_unit) = one, two
+    x, y = float(f"{x:.{digits}g}"), float(f"{y:.{digits}g}")
+    if x_unit == y_unit:
+        return x == y
+    return math.isclose(x * x_scale, y * y_scale, rel_tol=1e-15)
 
 
 def measured(measurement: Measurement, value: str | None = None) -> str:

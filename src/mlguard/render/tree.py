@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def explain(verdict: Verdict) -> str:
     """Write a verdict as an indented tree: severity, name, subject and reason on each line."""
-    return "\n".join(_lines(verdict, ""))
+    return "\n".join(" ".join(line.splitlines()) for line in _lines(verdict, ""))
 
 
 def _lines(cause: Verdict | Waiver, indent: str) -> Iterator[str]:
@@ -20,7 +20,7 @@ def _lines(cause: Verdict | Waiver, indent: str) -> Iterator[str]:
         yield f"{indent}{'WAIVER':<8}{cause}"
         return
     subject = "".join(f" {key}={value}" for key, value in cause.subject.items())
-    named = cause.reason.startswith(cause.name) and not subject
+    named = cause.reason.startswith(f"{cause.name} = ") and not subject
     head = "" if named else f"{cause.name}{subject}: "
     yield f"{indent}{cause.severity.name:<8}{head}{cause.reason}"
     for inner in cause.causes:

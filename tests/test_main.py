@@ -1,0 +1,122 @@
+"""The command line: one table of exit codes, and an explanation that can always be printed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlguard
+from mlguard import Severity, Verdict
+from mlguard.__main__ import main
+
+WARN_OR_BREACH = Verdict("v", Severity.WARN, "r", low=Severity.WARN, high=Severity.BREACH)
+
+
+def written(verdict: Verdict, folder: Path) -> str:
+    path = folder / "verdict.json"
+    path.write_text(json.dumps(verdict.to_dict()), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (Verdict("v", Severity.OK, "r"), 0),
+        (Verdict("v", Severity.WARN, "r"), 0),
+        (WARN_OR_BREACH, 0),
+        (Verdict("v", Severity.BREACH, "r"), 1),
+        (Verdict("v", Severity.UNKNOWN, "r"), 3),
+    ],
+    ids=["OK", "WARN", "WARN or BREACH", "BREACH", "UNKNOWN"],
+)
+def test_the_exit_code_is_that_of_the_severity(
+    verdict: Verdict, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", written(verdict, tmp_path)]) == code
+    assert capsys.readouterr() == (f"{verdict.explain()}\n", "")
+
+
+def test_a_dash_reads_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(WARN_OR_BREACH.to_dict())))
+    assert main(["explain", "-"]) == 0
+    assert capsys.readouterr().out == "WARN    v: r\n"
+
+
+CAUSES = {**WARN_OR_BREACH.to_dict(), "causes": [1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no verdict: Expecting value"),
+        (b"{", "holds no verdict: Expecting property name"),
+        (b"\xff\xfe", "holds no verdict: 'utf-8' codec can't decode"),
+        (b"[]", "holds no verdict: record = []: must be a mapping of kind 'verdict'"),
+        (b"null", "holds no verdict: record = None"),
+        (b"{}", "holds no verdict: schema = None: must be 1"),
+        (b'{"schema": 1}', "holds no verdict: record = "),
+        (b'{"schema": 9, "kind": "verdict"}', "a newer mlguard wrote this verdict"),
+        (b'{"schema": 1, "kind": "waiver"}', "must be a mapping of kind 'verdict'"),
+        (json.dumps(CAUSES).encode(), "holds no verdict: record = 1"),
+        (b"[" * 100_000, "holds no verdict: "),
+    ],
+    ids=["empty", "cut off", "no text", "a list", "null", "no schema", "no fields", "newer", "a waiver", "a strange cause", "too deep"],
+)  # fmt: skip
+def test_what_holds_no_verdict_is_a_mistake_in_the_call(
+    content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    assert main(["explain", str(path)]) == 2
+    out, error = capsys.readouterr()
+    assert not out
+    assert error.startswith(f"mlguard: {path} ")
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("gone.json", "No such file or directory"), ("", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_a_mistake_in_the_call(
+    name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err == f"mlguard: cannot read {tmp_path / name}: {why}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [([], 2), (["explain"], 2), (["cheese"], 2), (["explain", "a", "b"], 2), (["--help"], 0), (["--version"], 0)],
+    ids=["nothing", "no file", "no command", "two files", "help", "version"],
+)  # fmt: skip
+def test_usage(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == code
+    assert "mlguard" in "".join(capsys.readouterr())
+
+
+def test_the_version_is_the_librarys(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"mlguard {mlguard.__version__}\n"
+
+
+def test_a_process_of_its_own_gives_the_code_and_prints_on_any_terminal(tmp_path: Path) -> None:
+    path = written(Verdict("µ – \ud800", Severity.UNKNOWN, "no rows"), tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-m", "mlguard", "explain", path],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert run.stdout.decode("ascii").splitlines() == [r"UNKNOWN \xb5 \u2013 \ud800: no rows"]
+    assert (run.stderr, run.returncode) == (b"", 3)

@@ -1,0 +1,149 @@
+"""How the public API is typed: mypy reads this file, nobody runs it.
+
+An ignored error is a mistake that the types must catch: mypy says when an ignore is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, assert_type
+
+import mlguard
+from mlguard import (
+    Action,
+    Check,
+    Clock,
+    Decision,
+    GuardBreached,
+    GuardUnknown,
+    Measure,
+    Measurement,
+    Meter,
+    Policy,
+    Severity,
+    Sink,
+    Verdict,
+    Waiver,
+    at_least,
+    at_most,
+    best,
+    between,
+    cached,
+    guard,
+    labelled,
+    lenient,
+    measured,
+    quorum,
+    require,
+    shielded,
+    strict,
+    waived,
+    worst,
+)
+from mlguard.testing import ManualClock, RecordingSink, ScriptedCheck, check_check, check_policy
+
+
+class Latency:
+    """A meter by its shape alone."""
+
+    def measure(self) -> Measurement:
+        return measured("p99", 0.04, unit="s")
+
+
+def slices() -> Sequence[Measurement]:
+    return [measured("auc", 0.7, n=100)]
+
+
+def values(verdict: Verdict, measurement: Measurement) -> None:
+    assert_type(measurement.value, float)
+    assert_type(measurement.n, int | None)
+    assert_type(measurement.details, Mapping[str, Any])
+    assert_type(measurement(), Measurement)
+    assert_type(verdict.severity, Severity)
+    assert_type(verdict.ok, bool)
+    assert_type(verdict.evidence, tuple[Measurement, ...])
+    assert_type(verdict.causes, tuple[Verdict | Waiver, ...])
+    assert_type(verdict.subject, Mapping[str, str])
+    assert_type(verdict.at, float | None)
+    assert_type(verdict(), Verdict)
+    assert_type(verdict.raise_for_breach(unknown="pass"), Verdict)
+    assert_type(verdict.explain(), str)
+    assert_type(verdict.to_dict(), dict[str, Any])
+    assert_type(Verdict.from_dict({}), Verdict)
+    assert_type(Measurement.from_dict({}), Measurement)
+    assert_type(Decision(Action.HOLD, "r").action, Action | str)
+    assert_type(Decision("my-own", "r").verdicts, tuple[Verdict, ...])
+    assert_type(Waiver("ada", "why", until=0).until, float)
+    assert_type(mlguard.__version__, str)
+    Verdict("a", Severity.OK, "r", evidence=[measurement], causes=(verdict,), subject={"v": 7})
+
+    measurement.value = 1.0  # type: ignore[misc]
+    verdict.severity = Severity.OK  # type: ignore[misc]
+    verdict.raise_for_breach(unknown="ignore")  # type: ignore[arg-type]
+    Verdict("a", "OK", "r")  # type: ignore[arg-type]
+    Verdict("a", Severity.OK, "r", [measurement])  # type: ignore[call-arg]
+    Measurement("a", 1.0, "s")  # type: ignore[call-arg]
+    Measurement("a", "1.0")  # type: ignore[arg-type]
+    mlguard.at_mots(0.05)  # type: ignore[attr-defined]
+
+
+def errors(breached: GuardBreached, unknown: GuardUnknown) -> None:
+    assert_type(breached.verdict, Verdict)
+    assert_type(unknown.verdict, Verdict)
+
+
+def policies() -> None:
+    policy: Policy = at_most(0.05, warn=0.04)
+    assert_type(policy(measured("p99", 0.04)), Verdict)
+    for each in (at_least(0.7), between(0.0, 1.0), require(500, at_least(0.7))):
+        assert_type(each(measured("p99", 0.04)), Verdict)
+    check_policy(lambda: at_most(0.05), [measured("p99", 0.04)])
+
+    at_most(0.05, 0.04)  # type: ignore[call-arg]
+    at_most("0.05")  # type: ignore[arg-type]
+    require(at_least(0.7), 500)  # type: ignore[arg-type]
+
+
+def checks(waiver: Waiver, clock: Clock, pair: list[Check]) -> None:
+    latency: Meter = Latency()
+    measure: Measure = slices
+    p99 = guard(latency, at_most(0.05))
+    auc = guard(measure, at_least(0.7), name="auc")
+    ready = Verdict("ready", Severity.OK, "said so")
+    gate: Check = worst("gate", p99, auc, ready, *pair)
+    for check in (
+        gate,
+        guard(measured("auc", 0.8), at_least(0.7)),
+        guard(lambda: measured("auc", 0.8), at_least(0.7)),
+        best("any", p99, gate),
+        quorum(2, "two", p99, auc, ready),
+        strict(gate),
+        lenient(gate),
+        shielded(lambda: ready),
+        labelled(gate, model="eta", version=7),
+        waived(gate, waiver, clock=clock),
+        cached(gate, ttl=timedelta(seconds=5)),
+        cached(gate, 5, clock=ManualClock()),
+        ScriptedCheck("OK BREACH"),
+    ):
+        assert_type(check(), Verdict)
+    check_check(lambda: gate)
+
+    worst(p99, auc)  # type: ignore[arg-type]
+    worst("gate", True)  # type: ignore[arg-type] # noqa: FBT003
+    worst("gate", at_most(0.05))  # type: ignore[arg-type]
+    worst("gate", measured("p99", 0.04))  # type: ignore[arg-type]
+    quorum("two", 2, p99)  # type: ignore[arg-type]
+    guard(0.04, at_most(0.05))  # type: ignore[arg-type]
+    guard(latency, 0.05)  # type: ignore[arg-type]
+    guard(latency, lambda _: True)  # type: ignore[arg-type, return-value]
+    waived(gate, "ada")  # type: ignore[arg-type]
+    labelled(gate, share=0.5)  # type: ignore[arg-type]
+
+
+def sinks() -> None:
+    recording = RecordingSink()
+    sink: Sink = recording
+    sink(Decision(Action.ROLLBACK, "errors"))
+    assert_type(recording.decisions, list[Decision])
