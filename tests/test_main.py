@@ -29,7 +29,7 @@ def written(verdict: Verdict, folder: Path) -> str:
     [
         (Verdict("v", Severity.OK, "r"), 0),
         (Verdict("v", Severity.WARN, "r"), 0),
-        (WARN_OR_BREACH, 0),
+        (WARN_OR_BREACH, 3),
         (Verdict("v", Severity.BREACH, "r"), 1),
         (Verdict("v", Severity.UNKNOWN, "r"), 3),
     ],
@@ -46,7 +46,7 @@ def test_a_dash_reads_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(WARN_OR_BREACH.to_dict())))
-    assert main(["explain", "-"]) == 0
+    assert main(["explain", "-"]) == 3
     assert capsys.readouterr().out == "WARN    v: r\n"
 
 

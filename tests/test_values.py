@@ -462,3 +462,19 @@ def test_a_timezone_does_not_matter_to_a_moment() -> None:
         Measurement("a", 1.0, at=cast("Any", there)).at
         == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     )
+
+
+def test_a_warning_that_may_be_a_breach_is_in_doubt_and_stops_a_gate() -> None:
+    verdict = Verdict("gate", WARN, "r", low=WARN, high=BREACH)
+    assert verdict.in_doubt
+    with pytest.raises(GuardUnknown):
+        verdict.raise_for_breach()
+    assert verdict.raise_for_breach(unknown="pass") is verdict
+
+
+def test_details_cannot_be_changed_however_deep() -> None:
+    details = Measurement("m", 1.0, details={"a": {"b": [1, {"c": 2}]}}).details
+    with pytest.raises(TypeError):
+        details["a"]["b"][1]["c"] = 3
+    with pytest.raises(AttributeError):
+        details["a"]["b"].append(3)

@@ -1,6 +1,6 @@
 """The command line, a thin front to the library.
 
-Exit codes: 0 ok or warn, 1 breach, 2 usage, 3 unknown.
+Exit codes: 0 ok or warn, 1 breach, 2 usage, 3 unknown (also a warning that may be a breach).
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from mlguard.values import Severity, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXIT_CODES = {Severity.OK: 0, Severity.WARN: 0, Severity.BREACH: 1, Severity.UNKNOWN: 3}
-USAGE = 2
+PASSED, BREACHED, USAGE, UNKNOWN = range(4)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code."""
-    parser = argparse.ArgumentParser(prog="mlguard", description=mlguard.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="mlguard", description="Ask mlguard about its records.")
     parser.add_argument("--version", action="version", version=f"mlguard {mlguard.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     explain = commands.add_parser(
@@ -45,7 +44,9 @@ def _explain(file: str) -> int:
         return _refuse(f"{file} holds no verdict: {error}")
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(verdict.explain().encode(encoding, "backslashreplace").decode(encoding))
-    return EXIT_CODES[verdict.severity]
+    if verdict.severity is Severity.BREACH:
+        return BREACHED
+    return UNKNOWN if verdict.in_doubt else PASSED
 
 
 def _refuse(message: str) -> int:

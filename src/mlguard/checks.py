@@ -41,7 +41,11 @@ def crashed(name: str, error: Exception) -> Verdict:
 
 def name_for(source: object) -> str:
     """Name a check or a measure: by its own name, else that of its function or class."""
-    for name in (getattr(source, "name", None), getattr(source, "__name__", None)):
+    for attribute in ("name", "__name__"):
+        try:
+            name = getattr(source, attribute, None)
+        except Exception:  # noqa: BLE001 -- a property of the user's may crash in any way
+            name = None
         if isinstance(name, str) and name.strip():
             return name
     return type(source).__name__

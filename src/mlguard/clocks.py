@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UnixClock:
+    """Unix seconds that never run backwards: a wall clock read once, carried by a monotonic one.
+
+    Thread-safe. A copy in another process keeps the origin, which is that of this machine's boot.
+    """
+
+    origin: float
+    monotonic: Callable[[], float]
+
+    def __call__(self) -> float:
+        return self.origin + self.monotonic()
 
 
 def unix_clock(
     wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-) -> Callable[[], float]:
+) -> UnixClock:
     """Make a clock of Unix seconds that never runs backwards.
 
     The wall clock is read once, here; the monotonic clock carries it on. A wall clock that is
@@ -19,5 +34,4 @@ def unix_clock(
         >>> clock()
         1002.5
     """
-    origin = wall() - monotonic()
-    return lambda: origin + monotonic()
+    return UnixClock(wall() - monotonic(), monotonic)

@@ -26,6 +26,6 @@ Clock: TypeAlias = Callable[[], float]
 class Meter(Protocol):
     """Observes and measures; how it observes is its own affair."""
 
-    def measure(self) -> Measurement:
-        """Give the current measurement. Asking changes nothing."""
+    def measure(self) -> Measurement | Sequence[Measurement]:
+        """Give the current measurement, or several. Asking changes nothing."""
         ...

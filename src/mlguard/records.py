@@ -88,10 +88,17 @@ def plain(value: object, where: str) -> Any:  # noqa: PLR0911 -- JSON has no bet
 
 
 def frozen_items(items: Mapping[str, Any], parameter: str) -> Mapping[str, Any]:
-    """Turn a mapping into read-only plain JSON."""
+    """Turn a mapping into plain JSON that cannot be changed, however deep."""
     if not isinstance(items, Mapping):
         raise refusal(parameter, items, "a mapping of plain JSON")
-    return MappingProxyType(plain(items, parameter)) if items else NO_ITEMS
+    sealed: Mapping[str, Any] = _sealed(plain(items, parameter)) if items else NO_ITEMS
+    return sealed
+
+
+def _sealed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({key: _sealed(each) for key, each in value.items()})
+    return tuple(map(_sealed, value)) if isinstance(value, list) else value
 
 
 def inner(record: Mapping[str, Any], name: str) -> Sequence[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, Literal, NoReturn
 
@@ -111,7 +112,7 @@ class Measurement(Record):
         return text.measured(self)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Waiver(Record):
     """Somebody's word that a breach is accepted for a while.
 
@@ -132,10 +133,11 @@ class Waiver(Record):
     why: str
     until: float
 
-    def __post_init__(self) -> None:
-        name_of("who", self.who)
-        name_of("why", self.why)
-        object.__setattr__(self, "until", moment("until", self.until))
+    def __init__(self, who: str, why: str, until: float | datetime) -> None:
+        put = object.__setattr__
+        put(self, "who", name_of("who", who))
+        put(self, "why", name_of("why", why))
+        put(self, "until", moment("until", until))
 
     def __str__(self) -> str:
         return f"{self.who}, until {iso(self.until)}: {self.why}"
@@ -216,20 +218,26 @@ class Verdict(Record):
         """Whether the severity is OK. A warning and an unknown are not."""
         return self.severity is Severity.OK
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether this could not be judged: UNKNOWN, or a warning that may yet be a breach."""
+        return self.low is not self.high
+
     def raise_for_breach(self, *, unknown: Literal["raise", "pass"] = "raise") -> Verdict:
         """Raise if this is no pass, else return the verdict itself.
 
-        A warning passes. A gate that could not judge has not passed, unless `unknown="pass"`.
+        A warning passes. A gate that could not judge has not passed, unless `unknown="pass"`; that
+        goes for a warning that may still turn out a breach, too.
 
         Raises:
             GuardBreached: The severity is BREACH.
-            GuardUnknown: The severity is UNKNOWN and `unknown` is "raise".
+            GuardUnknown: The severity is UNKNOWN, or `high` is BREACH, and `unknown` is "raise".
         """
         if unknown not in {"raise", "pass"}:
             raise refusal("unknown", unknown, '"raise" or "pass"')
         if self.severity is Severity.BREACH:
             raise GuardBreached(self)
-        if self.severity is Severity.UNKNOWN and unknown == "raise":
+        if self.in_doubt and unknown == "raise":
             raise GuardUnknown(self)
         return self
 

@@ -14,6 +14,7 @@ from mlguard import (
     ConfigurationError,
     Measurement,
     Policy,
+    Severity,
     Verdict,
     at_least,
     at_most,
@@ -179,3 +180,36 @@ def test_policies_are_values() -> None:
     assert at_most(1) == at_most(1.0)
     assert at_most(1.0) != at_least(1.0)
     assert len({require(5, at_most(1.0)), require(5, at_most(1.0))}) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "severity", "possible"),
+    [
+        (0.03, 0.05, Severity.OK, (Severity.OK, Severity.OK)),
+        (0.051, 0.06, Severity.BREACH, (Severity.BREACH, Severity.BREACH)),
+        (0.04, 0.06, Severity.UNKNOWN, (Severity.OK, Severity.BREACH)),
+        (None, None, Severity.UNKNOWN, (Severity.OK, Severity.BREACH)),
+    ],
+)
+def test_a_proven_limit_judges_the_whole_interval(
+    low: float | None,
+    high: float | None,
+    severity: Severity,
+    possible: tuple[Severity, Severity],
+) -> None:
+    taken = Measurement("p99", 0.045, unit="s", n=900, low=low, high=high)
+    verdict = at_most(0.05, rule="proven")(taken)
+    assert verdict.severity is severity
+    assert (verdict.low, verdict.high) == possible
+
+
+def test_a_proven_warning_line_in_doubt_is_no_more_than_a_warning() -> None:
+    taken = Measurement("auc", 0.75, n=900, low=0.71, high=0.79)
+    verdict = at_least(0.7, warn=0.75, rule="proven")(taken)
+    assert (verdict.low, verdict.high) == (Severity.OK, Severity.WARN)
+    assert verdict.reason.endswith("its interval contains the warning line of 0.75")
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="rule = 'surely': must be"):
+        at_most(1.0, rule="surely")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,9 @@ def guard(measure: Measure | Meter, policy: Policy, *, name: str | None = None) 
     return Guard(take, policy, known, renames=name is not None)
 
 
-def measured(name: str, value: float, n: int | None = None, *, unit: str = "") -> Measurement:
+def measured(
+    name: str, value: float | None, n: int | None = None, *, unit: str = ""
+) -> Measurement:
     """Take a number that you already have as a measurement.
 
     Args:
@@ -86,7 +89,7 @@ def measured(name: str, value: float, n: int | None = None, *, unit: str = "") -
         >>> print(measured("recall", 0.81, n=1200))
         recall = 0.81, n = 1,200
     """
-    return Measurement(name, value, n=n, unit=unit)
+    return Measurement(name, math.nan if value is None else value, n=n, unit=unit)
 
 
 @dataclass(frozen=True, slots=True)

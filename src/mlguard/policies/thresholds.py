@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlguard.arguments import finite, refusal, whole
 from mlguard.render import text
@@ -16,25 +16,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The range a value has to lie in, its ends included, and a warning line inside it."""
+    """The range a value has to lie in, its ends included, and a warning line inside it.
+
+    With `proven`, the whole interval of the measurement is judged instead of its value.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     warn_low: float = -math.inf
     warn_high: float = math.inf
+    proven: bool = False
 
-    def __call__(self, measurement: Measurement) -> Verdict:
-        value = measurement.value
-        if math.isnan(value):
+    def __call__(self, measurement: Measurement) -> Verdict:  # noqa: PLR0911 -- one a finding
+        least = most = measurement.value
+        if math.isnan(least):
             return unjudged(measurement, "it could not be measured")
+        if self.proven:
+            if measurement.low is None or measurement.high is None:
+                return unjudged(measurement, "it has no interval to judge")
+            least, most = measurement.low, measurement.high
         for severity, low, high, line in (
             (Severity.BREACH, self.low, self.high, "limit"),
             (Severity.WARN, self.warn_low, self.warn_high, "warning line"),
         ):
-            if value > high:
+            if least > high:
                 return self._verdict(measurement, severity, f"above the {line} of", high)
-            if value < low:
+            if most < low:
                 return self._verdict(measurement, severity, f"below the {line} of", low)
+            if most > high or least < low:
+                return self._doubt(measurement, severity, line, high if most > high else low)
         if math.isinf(self.low):
             return self._verdict(measurement, Severity.OK, "at most", self.high)
         if math.isinf(self.high):
@@ -53,6 +63,19 @@ class Limits:
             at=measurement.at,
         )
 
+    @staticmethod
+    def _doubt(measurement: Measurement, worst: Severity, line: str, limit: float) -> Verdict:
+        where = text.quantity(limit, measurement.unit)
+        return Verdict(
+            measurement.name,
+            Severity.UNKNOWN,
+            f"{measurement}: its interval contains the {line} of {where}",
+            evidence=(measurement,),
+            at=measurement.at,
+            low=Severity.OK,
+            high=worst,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Enough:
@@ -69,48 +92,64 @@ class Enough:
         return self.policy(measurement)
 
 
-def at_most(limit: float, *, warn: float | None = None) -> Limits:
+def at_most(
+    limit: float, *, warn: float | None = None, rule: Literal["estimate", "proven"] = "estimate"
+) -> Limits:
     """Make a policy: a value above `limit` breaches; the limit itself is fine.
 
     Args:
         limit: Largest value that is OK, in the unit of the measurement.
         warn: A value above this line, which lies below the limit, is a warning.
+        rule: "estimate" judges the value; "proven" its whole interval, and is UNKNOWN where the
+            interval contains the line or is not there.
 
     Raises:
-        ConfigurationError: A line is not finite, or `warn` is not below `limit`.
+        ConfigurationError: A line is not finite, `warn` is not below `limit`, or `rule` unknown.
 
     Examples:
         >>> at_most(0.05, warn=0.04)(Measurement("p99", 0.047, unit="s", n=812)).reason
         'p99 = 47 ms, n = 812: above the warning line of 40 ms'
     """
     limit = finite("limit", limit)
+    proven = _proven(rule)
     if warn is None:
-        return Limits(high=limit)
+        return Limits(high=limit, proven=proven)
     if not finite("warn", warn) < limit:
         raise refusal("warn", warn, f"below limit = {limit}")
-    return Limits(high=limit, warn_high=float(warn))
+    return Limits(high=limit, warn_high=float(warn), proven=proven)
 
 
-def at_least(limit: float, *, warn: float | None = None) -> Limits:
+def at_least(
+    limit: float, *, warn: float | None = None, rule: Literal["estimate", "proven"] = "estimate"
+) -> Limits:
     """Make a policy: a value below `limit` breaches; the limit itself is fine.
 
     Args:
         limit: Smallest value that is OK, in the unit of the measurement.
         warn: A value below this line, which lies above the limit, is a warning.
+        rule: "estimate" judges the value; "proven" its whole interval, and is UNKNOWN where the
+            interval contains the line or is not there.
 
     Raises:
-        ConfigurationError: A line is not finite, or `warn` is not above `limit`.
+        ConfigurationError: A line is not finite, `warn` is not above `limit`, or `rule` unknown.
 
     Examples:
         >>> at_least(0.7)(Measurement("roc_auc", 0.68, n=5000)).reason
         'roc_auc = 0.68, n = 5,000: below the limit of 0.7'
     """
     limit = finite("limit", limit)
+    proven = _proven(rule)
     if warn is None:
-        return Limits(low=limit)
+        return Limits(low=limit, proven=proven)
     if not finite("warn", warn) > limit:
         raise refusal("warn", warn, f"above limit = {limit}")
-    return Limits(low=limit, warn_low=float(warn))
+    return Limits(low=limit, warn_low=float(warn), proven=proven)
+
+
+def _proven(rule: str) -> bool:
+    if rule not in {"estimate", "proven"}:
+        raise refusal("rule", rule, '"estimate" or "proven"')
+    return rule == "proven"
 
 
 def between(low: float, high: float) -> Limits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import seconds
 from mlguard.checks import ask, checked, name_for
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Cached(Locked):
-    """A check asked at most once per `ttl`, whoever asks. Thread-safe; state is per process.
+    """A check whose verdict is kept for `ttl`, whoever asks. Thread-safe; state is per process.
 
-    While one thread asks anew, the others get the last verdict for at most another `ttl`. A clock
+    While one thread asks anew, the others get the last verdict for at most another `ttl`; with no
+    verdict younger than that, each caller asks for itself. A copy starts without a verdict. A clock
     that is set back by less than `ttl` keeps a verdict that much longer; by more, it ends it.
     """
 
@@ -45,6 +46,9 @@ class Cached(Locked):
         self._kept = 0  # turn of the evaluation that gave the verdict
         self._asking = 0  # turn of the newest evaluation under way, or 0
         self._turns = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cached, (self._check, self.ttl, self._clock)
 
     def __call__(self) -> Verdict:
         now = self._clock()

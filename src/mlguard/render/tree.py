@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mlguard.values import Verdict, Waiver
@@ -9,10 +10,18 @@ from mlguard.values import Verdict, Waiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""What would colour or move a terminal."""
+
 
 def explain(verdict: Verdict) -> str:
     """Write a verdict as an indented tree: severity, name, subject and reason on each line."""
-    return "\n".join(" ".join(line.splitlines()) for line in _lines(verdict, ""))
+    lines = (" ".join(line.splitlines()) for line in _lines(verdict, ""))
+    return "\n".join(_CONTROL.sub(_escaped, line) for line in lines)
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode()
 
 
 def _lines(cause: Verdict | Waiver, indent: str) -> Iterator[str]:
