@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
@@ -24,7 +25,7 @@ ALL = ""
 """The key of the part that holds all rows; the others are "column=level"."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """A metric of one model with its interval, overall and by slice. Made by `evaluate`.
 
@@ -52,22 +53,21 @@ class Evaluation:
     @property
     def overall(self) -> Measurement:
         """The measurement over all rows."""
-        left_out = self._judged()[1]
-        more = {"left_out": left_out} if left_out else {}
-        return self._measurement(self.name, self.parts[ALL], 1, more)
+        return self._measurement(self.name, self.parts[ALL], 1, {})
 
     @property
     def slices(self) -> dict[str, Measurement]:
         """The measurements by slice; their intervals hold together at `confidence` (Bonferroni)."""
-        judged = self._judged()[0]
+        parts = {key: self.parts[key] for key in sorted(self.parts, key=_place) if key != ALL}
+        judged = pooled(parts, _rows, _joined, self.min_slice)
         return {
             key: self._measurement(f"{self.name}[{key}]", part, len(judged), {"slice": key})
             for key, part in judged.items()
         }
 
-    def _judged(self) -> tuple[dict[str, Part], dict[str, int]]:
-        slices = {key: part for key, part in self.parts.items() if key != ALL}
-        return pooled(slices, _rows, _joined, self.min_slice)
+    def __repr__(self) -> str:
+        slices = len(self.slices)
+        return f"<{type(self).__name__} {self.overall}, {slices} slices>"
 
     def _estimate(self, part: Part) -> Estimate:
         return part if isinstance(part, Estimate) else estimates.of_rows(*part)
@@ -99,6 +99,13 @@ class Evaluation:
             ours, theirs = getattr(self, field), getattr(other, field)
             if ours != theirs:
                 raise refusal(field, theirs, f"the same in both, here {ours!r}")
+        if _rows(self.parts[ALL]) and _rows(other.parts[ALL]):
+            ours, theirs = (
+                sorted({key.partition("=")[0] for key in each.parts} - {ALL})
+                for each in (self, other)
+            )
+            if ours != theirs:
+                raise refusal("by", theirs, f"the same columns in both, here {ours}")
         parts = dict(self.parts)
         for key, part in other.parts.items():
             parts[key] = _joined(parts[key], part) if key in parts else part
@@ -139,7 +146,7 @@ class Evaluation:
         return cls(record["name"], record["better"], *limits, parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Evaluation):
     """The change of a metric from champion to candidate on the same rows. Made by `compare`.
 
@@ -154,13 +161,10 @@ class Comparison(Evaluation):
 
 def pooled(
     parts: Mapping[str, P], rows: Callable[[P], int], join: Callable[[P, P], P], least: int
-) -> tuple[dict[str, P], dict[str, int]]:
-    """Put the slices of a column that have fewer than `least` rows together.
+) -> dict[str, P]:
+    """Put the slices of a column that have fewer than `least` rows together as one.
 
-    Where even together they are too few they are left out, unless the column has no other slice.
-
-    Returns:
-        The slices to judge, and how many rows of each column were left out.
+    It is judged like any other, however small it is: rows that nobody judged must not pass.
     """
     kept: dict[str, P] = {}
     small: dict[str, P] = {}
@@ -168,15 +172,19 @@ def pooled(
         if rows(part) >= least:
             kept[key] = part
         else:
-            column = key.partition("=")[0]
+            column = key.partition("=")[0]  # which has no "=" in its name
             small[column] = join(small[column], part) if column in small else part
-    left_out = {}
     for column, part in small.items():
-        if rows(part) >= least or not any(key.startswith(f"{column}=") for key in kept):
-            kept[f"{column}=(small)"] = part
-        elif rows(part):
-            left_out[column] = rows(part)
-    return kept, left_out
+        key = f"{column}=(small)"  # a level of that very name is among them
+        kept[key] = join(kept[key], part) if key in kept else part
+    return kept
+
+
+def _place(key: str) -> tuple[Any, ...]:
+    """Sort by column, "(missing)" last, 2 before 10: the same after a merge in any order."""
+    column, _, level = key.partition("=")
+    words = [int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", level)]
+    return column, level.startswith("("), words, level
 
 
 def _rows(part: Part) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlguard.arguments import refusal
 from mlguard.errors import ConfigurationError
+from mlguard.sketches.moments import LARGEST
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,7 @@ _MOST_LEVELS = 1_000
 
 def rows(parameter: str, values: ArrayLike) -> NDArray[Any]:
     """Read anything with one entry per row."""
-    array = np.asarray(values)
+    array = _array(parameter, values)
     if array.ndim == 0:
         raise refusal(parameter, values, "an array with one entry per row")
     return array
@@ -42,7 +43,7 @@ def scores(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
         _refuse(parameter, array, words, "a number")
         try:
             return array.astype(np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise refusal(parameter, array[0], "a number in every row") from None
     if array.dtype.kind not in "fiub" and array.size:
         raise refusal(f"{parameter}.dtype", str(array.dtype), "numeric: float, integer or boolean")
@@ -72,13 +73,25 @@ def probabilities(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def weights_of(values: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
-    """Read one weight per row, none negative."""
+    """Read one weight per row, none negative; 0 leaves a row out."""
     if values is None:
         return None
     array = numbers("weights", values)
     same_length("weights", len(array), n)
     _refuse("weights", array, array < 0.0, "at least 0")
+    odd = (array > LARGEST) | ((array > 0.0) & (array < 1.0 / LARGEST))
+    _refuse("weights", array, odd, f"0 or between {1.0 / LARGEST:g} and {LARGEST:g}")
     return array
+
+
+def clusters_of(values: ArrayLike | None, n: int) -> NDArray[np.intp] | None:
+    """Read one cluster per row, of any type, none missing, and number them."""
+    if values is None:
+        return None
+    array = labels("cluster", values)
+    same_length("cluster", len(array), n)
+    known = array.astype(str) if array.dtype.kind == "O" else array
+    return np.unique(known, return_inverse=True)[1]
 
 
 def same_length(parameter: str, length: int, n: int) -> None:
@@ -90,42 +103,66 @@ def same_length(parameter: str, length: int, n: int) -> None:
 def groups(by: Any, n: int) -> dict[str, NDArray[np.intp]]:
     """Read slicing columns: the rows of each slice, named "column=level".
 
-    `by` is one column, or several as a mapping or a data frame. A missing level is a slice.
+    `by` is one column, or several as a mapping or a data frame. A missing level is a slice. A
+    number that is whole is named as an integer, so that a batch with missing ones, which are
+    floats, has the same names as one without.
     """
     if by is None:
         return {}
-    if isinstance(by, Mapping):
-        columns = dict(by)
-    elif hasattr(by, "columns"):
-        names = [str(name) for name in by.columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise refusal("by", twice, "columns of different names")
-        columns = {name: by[name] for name in by.columns}
+    if isinstance(by, Mapping) or hasattr(by, "columns"):
+        columns = list(by if isinstance(by, Mapping) else by.columns)
     else:
-        columns = {getattr(by, "name", None) or "slice": by}
+        name = getattr(by, "name", None)
+        columns = ["slice" if name is None or name == "" else name]
+        by = {columns[0]: by}
+    names = [str(column) for column in columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise refusal("by", twice, "columns of different names")
     found: dict[str, NDArray[np.intp]] = {}
-    for name, values in columns.items():
-        found.update(_levels(str(name), values, n))
+    for name, column in zip(names, columns, strict=True):
+        if "=" in name:
+            raise refusal("by", name, 'columns without "=" in their names: slices are column=level')
+        found |= _levels(name, by[column], n)
     return found
 
 
 def _levels(name: str, values: Any, n: int) -> dict[str, NDArray[np.intp]]:
-    array = np.asarray(values)
+    array = _array(f"by[{name!r}]", values)
     if array.ndim != 1:
-        raise refusal("by", values, "one column of n values, or a mapping of names to columns")
+        shown = values if array.ndim == 0 else f"an array of shape {array.shape}"
+        raise refusal("by", shown, "one column of n values, or a mapping of names to columns")
     same_length(f"by[{name!r}]", len(array), n)
     missing = _missing(array)
-    known = array.astype(str) if array.dtype.kind == "O" else array
-    levels, codes = np.unique(known[~missing], return_inverse=True)
+    known = array[~missing]
+    if known.dtype.kind == "O":
+        known = np.array([_named(each) for each in known], dtype=np.str_)
+    levels, codes = np.unique(known, return_inverse=True)
     if len(levels) > _MOST_LEVELS:
         raise refusal(f"by[{name!r}]", f"{len(levels)} levels", f"at most {_MOST_LEVELS} slices")
     rows = np.flatnonzero(~missing)
     order = np.argsort(codes, kind="stable")
     parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(levels)))[:-1])
-    found = {f"{name}={level}": part for level, part in zip(levels, parts, strict=False)}
+    found = {f"{name}={_named(each)}": part for each, part in zip(levels, parts, strict=False)}
     if missing.any():
-        found[f"{name}=(missing)"] = np.flatnonzero(missing)
+        key = f"{name}=(missing)"  # rows of a level of that very name are among them
+        found[key] = np.union1d(found.get(key, rows[:0]), np.flatnonzero(missing))
     return found
+
+
+def _named(level: Any) -> str:
+    whole = isinstance(level, float | np.floating) and level.is_integer()
+    return str(int(level)) if whole else str(level)
+
+
+def _array(parameter: str, values: Any) -> NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        array = np.ma.getdata(values).astype(object)
+        array[np.ma.getmaskarray(values)] = None
+        return array
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise refusal(parameter, values, "an array with one entry per row") from None
 
 
 def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mlguard.arguments import refusal, share, whole
+from mlguard.arguments import real, refusal, share, whole
 from mlguard.errors import ConfigurationError
 from mlguard.performance import estimates
 from mlguard.performance.evaluation import ALL, Comparison, Evaluation, Part, pooled
-from mlguard.performance.inputs import groups, same_length, weights_of
+from mlguard.performance.inputs import clusters_of, groups, same_length, weights_of
 from mlguard.performance.metrics import Function, Metric, metric_of, roc_auc
-from mlguard.sketches.moments import Moments
+from mlguard.sketches.moments import LARGEST, Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +34,7 @@ def evaluate(
     loss: Metric | Function | str,
     by: Any = None,
     weights: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
     confidence: float = 0.95,
     min_slice: int = 100,
     rng: np.random.Generator | None = None,
@@ -50,6 +51,9 @@ def evaluate(
             number per row is averaged; one that gives a single number needs `rng`.
         by: Slices: one column of n levels, or several as a mapping or a data frame.
         weights: Of the rows, shape (n,), not negative; for means over rows only.
+        cluster: Whose rows belong together, shape (n,): rows of one user, day or machine are alike,
+            and an interval that counts them as independent is too narrow. `n` and `min_slice`
+            count clusters then. Batches that are merged must not share a cluster.
         confidence: Coverage of the interval; slices hold it together. 0.95 by custom.
         min_slice: Slices with fewer rows are put together: 100 by default, which makes the
             interval of a share at most 0.2 wide.
@@ -57,16 +61,19 @@ def evaluate(
         resamples: How many, for that bootstrap.
 
     Returns:
-        The measurements: `.overall`, `.slices`, or all of them by calling it. Fewer than 10 rows
-        have no interval; no rows, or one class only for "roc_auc", give NaN with the reason.
+        The measurements: `.overall`, `.slices`, or all of them by calling it. Fewer than 10 rows,
+        and losses whose spread is made by a single row, have no interval; no rows, or one class
+        only for "roc_auc", give NaN with the reason.
 
     Raises:
         ConfigurationError: Rows are missing, of the wrong type, range or length; each message
             names the argument, the row and the value.
 
-    The interval covers the true value in at least 93 % of samples at 95 % (simulated for rare
-    events, skewed losses and AUCs near 1), in at most 97 % where ten events are expected on both
-    sides. Rows are taken as independent: for repeated rows of one user, pass one row per user.
+    At 95 % an interval is given and misses the true value in at most 7 % of samples: simulated
+    from 30 rows on for rare events, skewed losses and AUCs near 1. With ten events to go by some
+    are too wide (they cover 98.5 %), with forty they cover 97 % or less. A loss without a variance,
+    such as the squared error of errors as heavy-tailed as t(3), is missed in 8 to 11 %. Rows are
+    taken as independent: for repeated rows of one user, pass one row per user.
 
     Examples:
         >>> import numpy as np
@@ -83,6 +90,7 @@ def evaluate(
         loss=loss,
         by=by,
         weights=weights,
+        cluster=cluster,
         confidence=confidence,
         min_slice=min_slice,
         rng=rng,
@@ -98,6 +106,7 @@ def compare(
     loss: Metric | Function | str,
     by: Any = None,
     weights: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
     confidence: float = 0.95,
     min_slice: int = 100,
     rng: np.random.Generator | None = None,
@@ -116,6 +125,9 @@ def compare(
             says which way is better.
         by: Slices: one column of n levels, or several as a mapping or a data frame.
         weights: Of the rows, shape (n,), not negative; for means over rows only.
+        cluster: Whose rows belong together, shape (n,): rows of one user, day or machine are alike,
+            and an interval that counts them as independent is too narrow. `n` and `min_slice`
+            count clusters then. Batches that are merged must not share a cluster.
         confidence: Coverage of the interval; slices hold it together. 0.95 by custom.
         min_slice: Slices with fewer rows are put together; 100 by default.
         rng: For the paired bootstrap of a metric of all rows.
@@ -129,7 +141,8 @@ def compare(
             names the argument, the row and the value.
 
     Of two equal models one is called worse, by an interval wholly on one side of zero, in at most
-    2.5 % of samples at 95 %; see `evaluate` for the coverage.
+    2.5 % of samples at 95 %; see `evaluate` for the coverage. Lowest is that of a log loss with
+    three events: 92 %.
 
     Examples:
         >>> import numpy as np
@@ -146,6 +159,7 @@ def compare(
         loss=loss,
         by=by,
         weights=weights,
+        cluster=cluster,
         confidence=confidence,
         min_slice=min_slice,
         rng=rng,
@@ -161,6 +175,7 @@ def _measured(
     loss: Metric | Function | str,
     by: Any,
     weights: ArrayLike | None,
+    cluster: ArrayLike | None,
     confidence: float,
     min_slice: int,
     rng: np.random.Generator | None,
@@ -178,9 +193,10 @@ def _measured(
         said.append(read_model(model, values))
         same_length(model, len(said[-1]), n)
     weight = weights_of(weights, n)
+    members = clusters_of(cluster, n)
     slices = groups(by, n)
     if metric.of is roc_auc.of:
-        estimate: Callable[[Rows], Estimate] = partial(_ranked, truth, said)
+        estimate: Callable[[Rows], Estimate] = partial(_ranked, truth, said, members)
     else:
         results = [metric.of(truth, values) if n else np.empty(0) for values in said]
         if np.ndim(results[0]):
@@ -188,7 +204,7 @@ def _measured(
             columns += [columns[1] - columns[0]] if len(columns) > 1 else []
             everything = {ALL: np.arange(n), **slices}
             parts: dict[str, Part] = {
-                key: tuple(Moments.of(column[part], _at(weight, part)) for column in columns)
+                key: tuple(_moments(column, weight, members, part) for column in columns)
                 for key, part in everything.items()
             }
             return kind(name, metric.better, confidence, min_slice, parts)
@@ -197,17 +213,39 @@ def _measured(
                 f"loss = {metric.name} gives one number and does not say which way is better: "
                 f'pass Metric("{metric.name}", {metric.name}, better="higher") or "lower"'
             )
-        estimate = _resampled(metric, truth, said, rng, resamples)
+        estimate = _resampled(metric, truth, said, members, rng, resamples)
     if weight is not None:
         raise refusal("weights", "an array", f"None for {metric.name}, which is no mean over rows")
-    judged, _ = pooled(slices, len, lambda a, b: np.concatenate([a, b]), min_slice)
+    count = partial(_count, members)
+    judged = pooled(slices, count, lambda a, b: np.concatenate([a, b]), min_slice)
     whole_parts: dict[str, Part] = {key: estimate(part) for key, part in judged.items()}
     whole_parts[ALL] = estimate(np.arange(n))
     return kind(name, metric.better, confidence, min_slice, whole_parts)
 
 
-def _at(weight: NDArray[np.float64] | None, part: Rows) -> NDArray[np.float64] | None:
-    return None if weight is None else weight[part]
+def _moments(
+    column: NDArray[np.float64],
+    weight: NDArray[np.float64] | None,
+    members: Rows | None,
+    part: Rows,
+) -> Moments:
+    values = column[part]
+    mass = None if weight is None else weight[part]
+    if members is None:
+        return Moments.of(values, mass)
+    codes = _codes(members, part)
+    total = np.bincount(codes, values if mass is None else values * mass)
+    mass = np.bincount(codes, mass).astype(np.float64)
+    return Moments.of(total[mass > 0.0] / mass[mass > 0.0], mass[mass > 0.0])
+
+
+def _codes(members: Rows, part: Rows) -> Rows:
+    """Number the clusters of some rows from 0."""
+    return np.unique(members[part], return_inverse=True)[1]
+
+
+def _count(members: Rows | None, part: Rows) -> int:
+    return len(part) if members is None else len(np.unique(members[part]))
 
 
 def _row_losses(metric: Metric, result: Any, n: int) -> NDArray[np.float64]:
@@ -217,31 +255,46 @@ def _row_losses(metric: Metric, result: Any, n: int) -> NDArray[np.float64]:
     if not np.isfinite(losses).all():
         row = int((~np.isfinite(losses)).argmax())
         raise refusal(f"{metric.name}(y, prediction)[{row}]", float(losses[row]), "finite")
+    if (large := np.abs(losses) > LARGEST / 2.0).any():
+        row, allowed = int(large.argmax()), f"at most {LARGEST / 2.0:g} in absolute value"
+        raise refusal(f"{metric.name}(y, prediction)[{row}]", float(losses[row]), allowed)
     return losses
 
 
-def _ranked(truth: NDArray[np.bool_], said: list[NDArray[np.float64]], part: Rows) -> Estimate:
+def _ranked(
+    truth: NDArray[np.bool_],
+    said: list[NDArray[np.float64]],
+    members: Rows | None,
+    part: Rows,
+) -> Estimate:
     scores = [values[part] for values in said]
+    codes = None if members is None else _codes(members, part)
     if len(scores) == 1:
-        return estimates.of_ranks(truth[part], scores[0])
-    return estimates.of_rank_differences(truth[part], *scores)
+        return estimates.of_ranks(truth[part], scores[0], codes)
+    return estimates.of_rank_differences(truth[part], scores[0], scores[1], codes)
 
 
-def _resampled(
+def _resampled(  # noqa: PLR0917 -- called once
     metric: Metric,
     truth: NDArray[Any],
     said: list[NDArray[Any]],
+    members: Rows | None,
     rng: np.random.Generator | None,
     resamples: int,
 ) -> Callable[[Rows], Estimate]:
     if not isinstance(rng, np.random.Generator):
         raise refusal("rng", rng, f"a numpy Generator, for the bootstrap of {metric.name}")
     whole("resamples", resamples, least=100)
+    if len(truth):
+        real(f"{metric.name}(y, prediction)", metric.of(truth, said[0]))
 
     def measure(part: Rows) -> tuple[float, ...]:
         return tuple(float(metric.of(truth[part], values[part])) for values in said)
 
     def estimate(part: Rows) -> Estimate:
-        return estimates.by_bootstrap(lambda drawn: measure(part[drawn]), len(part), rng, resamples)
+        codes = np.arange(len(part)) if members is None else _codes(members, part)
+        ends = np.cumsum(np.bincount(codes))[:-1]
+        blocks = np.split(part[np.argsort(codes, kind="stable")], ends)
+        return estimates.by_bootstrap(measure, blocks if len(part) else [], rng, resamples)
 
     return estimate

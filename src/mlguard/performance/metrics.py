@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Number
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -61,17 +62,34 @@ class _Pinball:
     quantile: float
 
     def __call__(self, y: Floats, prediction: Floats) -> Floats:
-        over = y - prediction
+        with np.errstate(over="ignore"):
+            over = y - prediction
         return np.maximum(self.quantile * over, (self.quantile - 1.0) * over)
 
 
 def _accuracy(y: NDArray[Any], prediction: NDArray[Any]) -> Floats:
-    if prediction.dtype.kind == "f" and (prediction != np.rint(prediction)).any():
-        odd = float(prediction[(prediction != np.rint(prediction)).argmax()])
-        raise refusal("prediction", odd, "labels like those of y: cut scores off first")
-    if (y.dtype.kind in "fiub") != (prediction.dtype.kind in "fiub"):
+    if len(y) and _numbered(y) != _numbered(prediction):
         raise refusal("prediction.dtype", str(prediction.dtype), f"like that of y, {y.dtype}")
+    if prediction.dtype.kind == "f" and (broken := prediction != np.rint(prediction)).any():
+        row, allowed = int(broken.argmax()), "a label like those of y: cut scores off first"
+        raise refusal(f"prediction[{row}]", float(prediction[row]), allowed)
     return np.asarray(y == prediction, dtype=np.float64)
+
+
+def _numbered(labels: NDArray[Any]) -> bool:
+    if labels.dtype.kind == "O":
+        return all(isinstance(label, Number | np.number | np.bool_) for label in labels)
+    return labels.dtype.kind in "fiub"
+
+
+def _squared(y: Floats, prediction: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # an infinite loss is refused with its row
+        return np.square(y - prediction)
+
+
+def _absolute(y: Floats, prediction: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.abs(y - prediction)
 
 
 def _log_loss(y: NDArray[np.bool_], chance: Floats) -> Floats:
@@ -90,8 +108,8 @@ _numeric = (numbers, numbers)
 accuracy = Metric("accuracy", _accuracy, "higher", (labels, labels))
 log_loss = Metric("log_loss", _log_loss, "lower", _binary)
 brier = Metric("brier", lambda y, chance: np.square(chance - y), "lower", _binary)
-absolute = Metric("absolute", lambda y, said: np.abs(y - said), "lower", _numeric)
-squared = Metric("squared", lambda y, said: np.square(y - said), "lower", _numeric)
+absolute = Metric("absolute", _absolute, "lower", _numeric)
+squared = Metric("squared", _squared, "lower", _numeric)
 roc_auc = Metric("roc_auc", _area, "higher", (events, scores))
 
 METRICS = {each.name: each for each in (accuracy, log_loss, brier, absolute, squared, roc_auc)}

@@ -9,6 +9,9 @@ from mlguard.arguments import finite, refusal
 from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, unjudged
 
+_FORESEEABLE = 100
+"""Up to so many times its own rows a measurement says how many would settle the doubt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -21,9 +24,11 @@ class Bound:
 
     def __call__(self, measurement: Measurement) -> Verdict:
         way = measurement.details.get("better")
-        if way not in {"lower", "higher"}:
-            return unjudged(measurement, 'details["better"] must say "lower" or "higher"')
-        if math.isnan(measurement.value) or measurement.low is None or measurement.high is None:
+        if math.isnan(measurement.value):
+            return unjudged(measurement, "it could not be measured")
+        if way not in {"lower", "higher"} or "champion" not in measurement.details:
+            return unjudged(measurement, "it is no change from a champion: use compare()")
+        if measurement.low is None or measurement.high is None:
             return unjudged(measurement, "it has no interval to judge")
         sign = 1.0 if way == "higher" else -1.0
         gain = sign * measurement.value
@@ -43,11 +48,12 @@ class Bound:
         )
 
     def _doubt(self, measurement: Measurement, gain: float, width: float) -> str:
-        words = f"in doubt, {self.proven} is neither proven nor refuted"
+        words = f"in doubt: {self.proven} is neither proven nor refuted"
         distance = abs(gain - self.bound)
         if measurement.n and distance > 0.0:
-            needed = math.ceil(measurement.n * (width / 2.0 / distance) ** 2)
-            words += f" (about {text.number(needed, 2)} rows would settle it)"
+            needed = measurement.n * (width / 2.0 / distance) ** 2
+            if needed <= _FORESEEABLE * measurement.n:
+                words += f" (about {float(f'{needed:.2g}'):,.0f} rows would settle it)"
         return words
 
 
@@ -67,23 +73,18 @@ def not_worse(*, margin: float) -> Bound:
         ConfigurationError: `margin` is negative or not finite.
 
     Examples:
-        >>> change = Measurement(
-        ...     "log_loss change",
-        ...     0.002,
-        ...     low=-0.001,
-        ...     high=0.005,
-        ...     n=4000,
-        ...     details={"better": "lower"},
-        ... )
-        >>> print(not_worse(margin=0.01)(change).reason)
-        log_loss change = 0.002 (-0.001 to 0.005), n = 4,000: worse by at most 0.01
+        >>> from mlguard.performance import compare
+        >>> y, champion, candidate = [0, 1] * 500, [0.2, 0.7] * 500, [0.21, 0.7] * 500
+        >>> change = compare(y, champion, candidate, loss="brier").overall
+        >>> not_worse(margin=0.01)(change).severity.name
+        'OK'
     """
     margin = _margin(margin)
     shown = f"{margin:g}"
     return Bound(
         -margin,
         inclusive=True,
-        proven=f"worse by at most {shown}",
+        proven=f"not worse by more than {shown}",
         refuted=f"worse by more than {shown}",
     )
 
@@ -102,11 +103,11 @@ def better(*, margin: float = 0.0) -> Bound:
         ConfigurationError: `margin` is negative or not finite.
 
     Examples:
-        >>> change = Measurement(
-        ...     "roc_auc change", 0.02, low=0.01, high=0.03, n=4000, details={"better": "higher"}
-        ... )
-        >>> print(better()(change).reason)
-        roc_auc change = 0.02 (0.01 to 0.03), n = 4,000: better by more than 0
+        >>> from mlguard.performance import compare
+        >>> y, champion, candidate = [0, 1] * 500, [0.4, 0.7] * 500, [0.2, 0.7] * 500
+        >>> change = compare(y, champion, candidate, loss="brier").overall
+        >>> better()(change).severity.name
+        'OK'
     """
     margin = _margin(margin)
     shown = f"{margin:g}"
@@ -127,7 +128,5 @@ def _margin(margin: float) -> float:
 
 def _models(measurement: Measurement) -> str:
     details = measurement.details
-    if "champion" not in details:
-        return ""
     before, after = text.apart(details["champion"], details["candidate"])
     return f" (champion {before}, candidate {after})"

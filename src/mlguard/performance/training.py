@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
 from mlguard import arguments
 from mlguard.arguments import name_of, refusal, whole
@@ -16,20 +16,20 @@ from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mlguard.protocols import Check, Policy
 
 
-class TrainingGate(Locked):
+class TrainingGate:
     """Checks asked at every step of a training loop; the worst verdict counts.
 
-    Thread-safe; its state is per process and not mergeable: it follows one training run.
+    Not thread-safe: it follows one training loop. State is per process and not mergeable.
 
     Args:
-        checks: Any checks. Those with `follow(metrics, step)`, such as `finite()`, `converges`,
-            `improves` and `logged`, are shown the metrics of the step first. Without any,
-            `finite()`.
+        checks: Any checks, also combined or wrapped ones. Those with `follow(metrics, step)`, such
+            as `finite()`, `converges`, `improves` and `logged`, are shown the metrics of the step
+            first. Without any, `finite()`.
         name: Of the verdicts.
 
     Raises:
@@ -47,16 +47,16 @@ class TrainingGate(Locked):
           BREACH  improves val_loss: val_loss = 0.7, not better than 0.7 of step 1 for 2 steps
     """
 
-    __slots__ = ("_last", "_step", "checks", "name")
+    __slots__ = ("_followers", "_last", "_step", "checks", "name")
 
     def __init__(self, *checks: Check, name: str = "training") -> None:
-        super().__init__()
         self.name = name_of("name", name)
         self.checks = tuple(checked(check) for check in checks) or (finite(),)
+        self._followers = [each for check in self.checks for each in _followers(check)]
         self._step = -1
         self._last: Verdict | None = None
 
-    def step(self, metrics: Mapping[str, float], *, step: int | None = None) -> Verdict:
+    def step(self, metrics: Mapping[str, SupportsFloat], *, step: int | None = None) -> Verdict:
         """Show the metrics of a step to the checks and ask them.
 
         Args:
@@ -69,14 +69,15 @@ class TrainingGate(Locked):
         """
         read = _read(metrics)
         number = None if step is None else whole("step", step)
-        with self._lock:
-            self._step = self._step + 1 if number is None else number
-            current = self._step
-        verdicts = [_ask_at(check, read, current) for check in self.checks]
-        verdict = combined(self.name, verdicts, need=len(verdicts))
-        with self._lock:
-            self._last = verdict
-        return verdict
+        self._step = self._step + 1 if number is None else number
+        verdicts = [
+            crashed(name_for(follower), error)
+            for follower in self._followers
+            if (error := _shown(follower, read, self._step)) is not None
+        ]
+        verdicts += [ask(check) for check in self.checks]
+        self._last = combined(self.name, verdicts, need=len(verdicts))
+        return self._last
 
     def __call__(self) -> Verdict:
         """Give the verdict of the last step: the gate is a check."""
@@ -192,7 +193,7 @@ def converges(metric: str, *, factor: float = 3.0, patience: int = 3) -> Followe
     patience = whole("patience", patience, least=1)
     return Followed(
         f"converges {name}",
-        partial(_against_best, name, 1.0, lambda cost, best: cost <= factor * best),
+        partial(_against_best, name, 1.0, 0.0, factor),
         partial(_judge_trend, name, 1.0, patience, f"above {factor:g} times its best"),
     )
 
@@ -209,7 +210,7 @@ def improves(
     Args:
         metric: Its name. Steps that lack it are skipped.
         patience: How many logged steps in a row may pass without a new best.
-        min_delta: By how much a new best must beat the old.
+        min_delta: By more than how much a new best must beat the old one to count.
         better: "lower" or "higher".
 
     Raises:
@@ -226,22 +227,30 @@ def improves(
         raise refusal("min_delta", min_delta, "at least 0")
     name = name_of("metric", metric)
     sign = 1.0 if better == "lower" else -1.0
+    ahead = f" by more than {min_delta:g}" if min_delta else ""
     patience = whole("patience", patience, least=1)
     return Followed(
         f"improves {name}",
-        partial(_against_best, name, sign, lambda cost, best: cost < best - min_delta),
-        partial(_judge_trend, name, sign, patience, "not better than"),
+        partial(_against_best, name, sign, min_delta, None),
+        partial(_judge_trend, name, sign, patience, f"not better{ahead} than"),
     )
 
 
-def _ask_at(check: Check, metrics: Mapping[str, float], step: int) -> Verdict:
-    follow = getattr(check, "follow", None)
-    if follow is not None:
-        try:
-            follow(metrics, step)
-        except Exception as error:  # noqa: BLE001 -- a check of the user's may crash in any way
-            return crashed(name_for(check), error)
-    return ask(check)
+def _shown(follower: Any, metrics: Mapping[str, float], step: int) -> Exception | None:
+    try:
+        follower.follow(metrics, step)
+    except Exception as error:  # noqa: BLE001 -- a check of the user's may crash in any way
+        return error
+    return None
+
+
+def _followers(check: object) -> Iterator[Any]:
+    """Find the checks inside a check that want to see the metrics."""
+    if hasattr(check, "follow"):
+        yield check
+    for inner in (*getattr(check, "checks", ()), getattr(check, "check", None)):
+        if inner is not None:
+            yield from _followers(inner)
 
 
 def _read(metrics: object) -> dict[str, float]:
@@ -257,7 +266,8 @@ def _latest(run: _Run, metrics: Mapping[str, float], step: int) -> _Run:
 def _against_best(  # noqa: PLR0917 -- the first three are bound by partial
     name: str,
     sign: float,
-    fine: Callable[[float, float], bool],
+    min_delta: float,
+    factor: float | None,
     run: _Run,
     metrics: Mapping[str, float],
     step: int,
@@ -265,8 +275,10 @@ def _against_best(  # noqa: PLR0917 -- the first three are bound by partial
     if name not in metrics:
         return run
     cost = sign * metrics[name]
-    since = 0 if run.step < 0 or fine(cost, run.best) else run.since + 1
-    if cost < run.best:
+    best = cost < run.best - min_delta
+    fine = best if factor is None else cost <= factor * run.best
+    since = 0 if run.step < 0 or fine else run.since + 1
+    if best:
         return _Run(metrics, step, cost, step, since)
     return _Run(metrics, step, run.best, run.best_step, since)
 
@@ -296,8 +308,12 @@ def _judge_logged(name: str, policy: Policy, run: _Run) -> Verdict:
 def _judge_trend(name: str, sign: float, patience: int, words: str, run: _Run) -> Verdict:
     value = Measurement(name, run.metrics[name], details={"step": run.step})
     best = f"{text.number(sign * run.best)} of step {run.best_step}"
-    severity, reason = Severity.OK, f"{value}, best {best}"
+    known = math.isfinite(value.value)
+    severity, reason = Severity.OK if known else Severity.UNKNOWN, f"{value}, best {best}"
+    if run.best_step < 0:
+        reason = f"{value}, and no number before" + (f" for {run.since} steps" * (run.since > 1))
+    elif run.since >= patience:
+        reason = f"{value}, {words} {best} for {run.since} steps"
     if run.since >= patience:
         severity = Severity.BREACH
-        reason = f"{value}, {words} {best} for {run.since} steps"
     return Verdict(name, severity, reason, evidence=(value,))

@@ -26,11 +26,11 @@ class Cached(Locked):
     __slots__ = (
         "_asked",
         "_asking",
-        "_check",
         "_clock",
         "_kept",
         "_turns",
         "_verdict",
+        "check",
         "name",
         "ttl",
     )
@@ -39,7 +39,7 @@ class Cached(Locked):
         super().__init__()
         self.name = name_for(check)
         self.ttl = ttl
-        self._check = check
+        self.check = check
         self._clock = clock
         self._verdict: Verdict | None = None
         self._asked = 0.0
@@ -48,7 +48,7 @@ class Cached(Locked):
         self._turns = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Cached, (self._check, self.ttl, self._clock)
+        return Cached, (self.check, self.ttl, self._clock)
 
     def __call__(self) -> Verdict:
         now = self._clock()
@@ -61,7 +61,7 @@ class Cached(Locked):
             turn = self._asking = self._turns
         verdict = None
         try:
-            verdict = ask(self._check)
+            verdict = ask(self.check)
         finally:
             with self._lock:
                 if self._asking == turn:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LARGEST = 1e75
+LARGEST = 1e75
+"""Beyond this in absolute value the fourth power of a number is no float."""
 _ORDERS = range(1, 5)
 
 
@@ -49,8 +50,12 @@ class Moments:
         Raises:
             ConfigurationError: A value is too large for its fourth power to be a float.
         """
-        if len(x) and float(np.abs(x).max()) > _LARGEST:
-            raise refusal("x", float(np.abs(x).max()), f"at most {_LARGEST:g} in absolute value")
+        most = float(np.abs(x).max(initial=0.0))
+        if weights is not None:
+            most = max(most, float((np.abs(x) * weights).max(initial=0.0)))
+        if not most <= LARGEST:
+            allowed = f"at most {LARGEST:g} in absolute value, also times its weight"
+            raise refusal("x", most, allowed)
         ternary = bool(((x == 0.0) | (np.abs(x) == 1.0)).all())
         powers = [np.ones_like(x), x, x * x]
         powers += [powers[2] * x, powers[2] * powers[2]]
@@ -77,7 +82,7 @@ class Moments:
     def mean(self) -> float:
         """The weighted mean; NaN without any weight."""
         total = self.sums[0][0]
-        return float(Fraction(self.sums[0][1], total)) if total else math.nan
+        return self.sums[0][1] / total if total else math.nan
 
     @property
     def total_weight(self) -> Fraction:
@@ -93,6 +98,11 @@ class Moments:
         return (moved - net) // 2, (moved + net) // 2
 
     @property
+    def zero_one(self) -> bool:
+        """Whether every x that has a weight is 0 or 1."""
+        return self.ternary and self.sums[1][1] == self.sums[1][2]
+
+    @property
     def effective_n(self) -> float:
         """Kish's effective number of rows: that of equal weights with the same spread."""
         first, second = self.total_weight, self.sums[1][0] * UNIT
@@ -100,12 +110,12 @@ class Moments:
 
     def central(self, order: int) -> float:
         """The sum of (w * (x - mean))**order over the rows."""
-        first = self.sums[0]
-        mean = Fraction(first[1], first[0])
-        total = Fraction(0)
-        for k, value in enumerate(self.sums[order - 1]):
-            total += math.comb(order, k) * value * (-mean) ** (order - k)
-        return float(total * UNIT)
+        weight, total = self.sums[0]
+        central = sum(
+            math.comb(order, k) * value * (-total) ** (order - k) * weight**k
+            for k, value in enumerate(self.sums[order - 1])
+        )
+        return float(central / (weight**order * UNIT.denominator))
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON; each integer as hexadecimal digits and a power of two."""

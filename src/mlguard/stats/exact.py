@@ -38,9 +38,8 @@ def exact_sum(values: NDArray[np.float64]) -> int:
         bins = exponent - least
         high = np.bincount(bins, weights=whole >> _HALF)
         low = np.bincount(bins, weights=whole & ((1 << _HALF) - 1))
-        for place, (upper, lower) in enumerate(zip(high, low, strict=True)):
-            if upper or lower:
-                part = (int(upper) << _HALF) + int(lower)
-                shift = place + least - _MANTISSA + _SMALLEST
-                total += part << shift if shift >= 0 else part >> -shift
+        for place in np.flatnonzero((high != 0.0) | (low != 0.0)).tolist():
+            part = (int(high[place]) << _HALF) + int(low[place])
+            shift = place + least - _MANTISSA + _SMALLEST
+            total += part << shift if shift >= 0 else part >> -shift
     return total

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 from scipy import special
 
-_FEW = 7
+_FEW = 4
 """Below so many events on either side the exact interval is used: see `proportion_interval`."""
+
+_BLEND = 0.3
+"""Between Clopper and Pearson's interval (0) and Jeffreys' (1/2): see `proportion_interval`."""
 
 _FEW_INFORMATIVE = 10.0
 """Below so many degrees of freedom an AUC does not know its own spread: see `rank_interval`."""
@@ -46,7 +49,7 @@ def spread_of_mean(n: float, second: float, third: float, fourth: float) -> Spre
     """
     if second <= 0.0:
         return Spread(0.0, 0.0, n - 1.0)
-    informative = min(max(second * second / fourth, 1.0), n - 1.0)
+    informative = min(max(second * second / fourth, 1.0), n - 1.0) if fourth > 0.0 else 1.0
     return Spread(second * n / (n - 1.0), third / second**1.5, informative)
 
 
@@ -75,6 +78,8 @@ def difference_p_value(estimate: float, spread: Spread) -> float:
     if spread.variance <= 0.0:
         return 1.0 if estimate == 0.0 else 0.0
     ratio = abs(estimate) / math.sqrt(spread.variance)
+    if math.isinf(spread.informative):
+        return float(2.0 * special.ndtr(-ratio))
     return float(2.0 * special.stdtr(max(spread.informative, 1.0), -ratio))
 
 
@@ -84,7 +89,10 @@ def mean_interval(estimate: float, spread: Spread, confidence: float) -> tuple[f
     Student's interval with the skewness of the estimate transformed away (P. Hall, "On the removal
     of skewness by transformation", JRSS B 54, 1992).
     """
-    quantile = _student(2.0 * spread.informative, confidence)
+    return _unskewed(estimate, spread, _student(spread.informative, confidence))
+
+
+def _unskewed(estimate: float, spread: Spread, quantile: float) -> tuple[float, float]:
     slope, shift = spread.skewness / 3.0, spread.skewness / 6.0
     error = math.sqrt(spread.variance)
 
@@ -101,31 +109,47 @@ def rank_interval(
 ) -> tuple[float, float]:
     """Hall's interval for an AUC, no narrower than a proportion of `fewest` where little informs.
 
+    Placements lie between 0 and 1, so each informs twice as much of their spread as a loss does.
+
     Args:
         estimate: The AUC.
         spread: Of the AUC, by DeLong's placements.
         fewest: Rows of the rarer class.
         confidence: Coverage asked for.
     """
-    low, high = mean_interval(estimate, spread, confidence)
+    quantile = _student(2.0 * spread.informative, confidence)
+    low, high = _unskewed(estimate, spread, quantile)
     if spread.variance <= 0.0 or 2.0 * spread.informative < _FEW_INFORMATIVE:
         least, most = exact_proportion_interval(estimate * fewest, fewest, confidence)
         low, high = min(low, least), max(high, most)
     return max(low, 0.0), min(high, 1.0)
 
 
-def proportion_interval(count: int, n: int, confidence: float) -> tuple[float, float]:
-    """Interval of a proportion: exact where events are few, Jeffreys' where they are not.
+def rank_difference_spread(spread: Spread, fewest: int) -> Spread:
+    """Add half a discordant pair of rows on each side to a paired difference of AUCs.
 
-    Coverage at 95 %: at least 93 % for every n and proportion, at most 97.1 % where 10 events are
-    expected on both sides; by enumeration. (Wilson's falls to 84 %, Clopper and Pearson's rises to
-    97.7 %.)
+    Only where little informs, as in `rank_interval`: two models that both rank a few rows without
+    fault are not proven equal. See `paired_proportion_spread`.
+    """
+    if spread.variance > 0.0 and 2.0 * spread.informative >= _FEW_INFORMATIVE:
+        return spread
+    return Spread(spread.variance + 1.0 / (fewest + 2.0) ** 2, 0.0, spread.informative)
+
+
+def proportion_interval(count: int, n: int, confidence: float) -> tuple[float, float]:
+    """Interval of a proportion: exact where events are few, nearer to Jeffreys' where they are not.
+
+    Coverage at 95 %, by enumeration: at least 93.2 % for every n and proportion; where 10 events
+    are expected on both sides at most 97.6 %, and 97.1 % from n = 100 on. Much less is not to be
+    had: at n = 21 and a half, an interval that treats both sides alike covers 92.2 % or 97.3 %.
+    (Wilson's falls to 84 %, Jeffreys' to 87 %, Clopper and Pearson's rises to 98.3 %.)
     """
     if min(count, n - count) < _FEW:
         return exact_proportion_interval(count, n, confidence)
     tail = (1.0 - confidence) / 2.0
-    shape = count + 0.5, n - count + 0.5
-    return float(special.betaincinv(*shape, tail)), float(special.betaincinv(*shape, 1.0 - tail))
+    low = special.betaincinv(count + _BLEND, n - count + 1.0 - _BLEND, tail)
+    high = special.betaincinv(count + 1.0 - _BLEND, n - count + _BLEND, 1.0 - tail)
+    return float(low), float(high)
 
 
 def exact_proportion_interval(count: float, n: float, confidence: float) -> tuple[float, float]:
@@ -152,4 +176,6 @@ def normal_quantile(confidence: float) -> float:
 
 
 def _student(degrees: float, confidence: float) -> float:
+    if math.isinf(degrees):
+        return normal_quantile(confidence)
     return float(special.stdtrit(max(degrees, 1.0), (1.0 + confidence) / 2.0))
