@@ -74,7 +74,7 @@ def test_what_cannot_be_judged_is_unknown(
 def test_a_doubt_says_how_many_rows_would_settle_it() -> None:
     reason = not_worse(margin=0.01)(change(-0.02, 0.02)).reason
     assert "neither proven nor refuted" in reason
-    assert "(about 400 rows would settle it)" in reason  # half the width, so four times the rows
+    assert "(n = 400 or so would settle it)" in reason  # half the width, so four times the rows
     assert "settle" not in not_worse(margin=0.0)(change(-0.02, 0.02)).reason
 
 

@@ -53,7 +53,7 @@ class Bound:
         if measurement.n and distance > 0.0:
             needed = measurement.n * (width / 2.0 / distance) ** 2
             if needed <= _FORESEEABLE * measurement.n:
-                words += f" (about {float(f'{needed:.2g}'):,.0f} rows would settle it)"
+                words += f" (n = {float(f'{needed:.2g}'):,.0f} or so would settle it)"
         return words
 
 
