@@ -238,6 +238,6 @@ def test_a_change_on_clusters_covers_where_rows_alone_do_not() -> None:
 
 def test_clusters_that_are_missing_or_too_few_are_refused_by_name() -> None:
     with pytest.raises(ConfigurationError, match=r"^cluster\[1\] = None"):
-        evaluate([0, 1], [0.1, 0.9], loss="brier", cluster=["a", None])
+        evaluate([0, 1], [0.1, 0.9], loss="brier", cluster=np.array(["a", None]))
     with pytest.raises(ConfigurationError, match=r"^len\(cluster\) = 1"):
         evaluate([0, 1], [0.1, 0.9], loss="brier", cluster=["a"])

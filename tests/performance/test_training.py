@@ -130,7 +130,7 @@ def test_anything_that_float_takes_is_a_metric() -> None:
     gate = TrainingGate(finite("loss", "norm"))
     metrics = {"loss": Tensor(0.5), "norm": np.float32(2.0)}
     assert gate.step(metrics).ok  # type: ignore[arg-type]
-    assert gate.step({"loss": Tensor(NAN), "norm": 1}).severity is BREACH  # type: ignore[dict-item]
+    assert gate.step({"loss": Tensor(NAN), "norm": 1}).severity is BREACH
 
 
 @pytest.mark.parametrize(
@@ -261,3 +261,8 @@ def test_followers_inside_combined_and_wrapped_checks_are_shown_the_metrics() ->
     gate = TrainingGate(strict(worst("both", finite(), cached(logged("loss", at_most(2.0)), 9.0))))
     assert gate.step({"loss": 1.0}).ok
     assert gate.step({"loss": math.nan}).severity is Severity.BREACH
+
+
+def test_a_loss_below_zero_that_improves_has_not_diverged() -> None:
+    gate = TrainingGate(converges("loss", patience=1))
+    assert severities(gate, [-1.0, -2.0, -3.0, -2.5, 2.9, 3.1]) == "OOOOOB"

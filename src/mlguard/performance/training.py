@@ -172,9 +172,10 @@ def converges(metric: str, *, factor: float = 3.0, patience: int = 3) -> Followe
     """Make a training check that breaches when a loss runs away from its best.
 
     Args:
-        metric: A loss, never negative, less of which is better. Steps that lack it are skipped.
-        factor: How many times its best value the loss may be; above 1. 3 is far outside the
-            noise of a mini-batch and early in a divergence, which grows by powers.
+        metric: A loss, less of which is better. Steps that lack it are skipped.
+        factor: How many times its best value the loss may be; above 1 (for a best below zero: how
+            far above it, in its own size, less one). 3 is far outside the noise of a mini-batch
+            and early in a divergence, which grows by powers.
         patience: How many logged steps in a row it must be above that.
 
     Raises:
@@ -276,7 +277,7 @@ def _against_best(  # noqa: PLR0917 -- the first three are bound by partial
         return run
     cost = sign * metrics[name]
     best = cost < run.best - min_delta
-    fine = best if factor is None else cost <= factor * run.best
+    fine = best if factor is None else cost <= run.best + (factor - 1.0) * abs(run.best)
     since = 0 if run.step < 0 or fine else run.since + 1
     if best:
         return _Run(metrics, step, cost, step, since)
