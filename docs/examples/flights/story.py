@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import numpy as np
+import pandas as pd
+
 import data
 import models
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     import terminal
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 CHAMPION_MONTHS: Final = range(1, 4)
 CANDIDATE_MONTHS: Final = range(1, 7)
-EXAM_MONTHS: Final = range(7, 10)
+EXAM_MONTHS: Final = range(7, 13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,18 @@ class Story:
     """The same flights with the departure board joined after the rename upstream."""
     champion: models.Model
     candidate: models.Model
-    airlines: dict[str, str]
 
     @property
     def late(self) -> NDArray[np.bool_]:
         """The labels of the exam."""
         return self.exam["late"].to_numpy()
+
+    @property
+    def day(self) -> NDArray[np.int64]:
+        """The date in New York on which each flight of the exam was due, as days since 1970."""
+        due = pd.to_datetime(self.exam["due"] * 60, unit="s", utc=True)
+        date = due.dt.tz_convert("America/New_York").dt.tz_localize(None)
+        return date.to_numpy("datetime64[D]").astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +76,11 @@ def prepare(screen: terminal.Screen) -> Story:
             champion = models.train_champion(_of(flights, CHAMPION_MONTHS))
         with step("Training the candidate on January to June"):
             candidate = models.train_candidate(_of(flights, CANDIDATE_MONTHS))
-        with step("Setting the exam: July to September"):
+        with step("Setting the exam: July to December"):
             exam = _of(flights, EXAM_MONTHS)
         with step("Breaking the departure board for one candidate"):
             broken_exam = models.join_feed(_of(rows, EXAM_MONTHS), models.break_feed(feed))
-    return Story(flights, exam, broken_exam, champion, candidate, data.airlines())
+    return Story(flights, exam, broken_exam, champion, candidate)
 
 
 def _of(flights: pd.DataFrame, months: range) -> pd.DataFrame:

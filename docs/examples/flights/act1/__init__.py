@@ -50,8 +50,9 @@ def _show(exam: Exam, screen: Screen) -> None:
             row.append(Text(_plus_minus(score.difference), "green" if score.improved else "red"))
         rows.append(row)
     screen.table(f"{words.on_average(exam)} (± half the 95 % interval)", header, rows)
+    screen.console.print(f"[dim]{words.days(exam)}[/]\n")
     for candidate in exam.candidates:
-        screen.verdict(candidate.name, candidate.verdict, words.why(exam, candidate))
+        screen.verdict(candidate.name, candidate.verdict, words.why(candidate))
 
 
 def _plus_minus(found: Measurement) -> str:

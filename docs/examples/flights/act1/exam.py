@@ -9,11 +9,10 @@ import numpy as np
 
 from charts import ends, leaves
 from gate import release_gate
-from mlguard import Severity, Verdict
+from mlguard import Verdict
 from mlguard.performance import compare, evaluate
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from mlguard import Measurement
@@ -28,12 +27,11 @@ METRICS: Final = {
     "brier": "Brier score",
 }
 CUT: Final = 0.5
-SLICED_BY: Final = ("origin", "month", "carrier")
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One metric of a candidate, and its difference to the champion's on the same flights."""
+    """One metric of a candidate, and its difference to the champion's on the same flights, by whole days."""
 
     value: Measurement
     difference: Measurement
@@ -58,18 +56,18 @@ class Candidate:
 
     @property
     def slices(self) -> list[Verdict]:
-        """The verdicts on each slice, without the one on all flights."""
-        return [leaf for leaf in leaves(self.part["worse for nobody"]) if slice_of(leaf)]
+        """The verdicts on each airport, without the one on all flights."""
+        return [leaf for leaf in leaves(self.part["worse at no airport"]) if slice_of(leaf)]
 
     @property
     def overall(self) -> Verdict:
         """The verdict on the log loss over all flights."""
-        return leaves(self.part["worse for nobody"])[0]
+        return leaves(self.part["worse at no airport"])[0]
 
     @property
-    def worse(self) -> list[Verdict]:
-        """The slices that are proven worse, the worst first."""
-        found = [leaf for leaf in self.slices if leaf.severity is Severity.BREACH]
+    def stopped_at(self) -> list[Verdict]:
+        """The airports that are proven worse, or not proven to be within the limit; the worst first."""
+        found = [leaf for leaf in self.slices if not leaf.ok]
         return sorted(found, key=lambda leaf: -leaf.evidence[0].value)
 
 
@@ -81,15 +79,35 @@ class Exam:
     champion: NDArray[np.float64]
     champion_scores: dict[str, Measurement]
     candidates: tuple[Candidate, ...]
+    day: NDArray[np.int64]
+    """The day of each flight: what is counted."""
+
+    @property
+    def days(self) -> int:
+        """How many days the exam has."""
+        return len(np.unique(self.day))
 
     def rows(self, leaf: Verdict) -> NDArray[np.bool_]:
-        """Return which flights belong to the slice that a verdict is about."""
+        """Return which flights a verdict is about."""
         column, value = slice_of(leaf) or ("", "")
+        if not column:
+            return np.ones(len(self.day), dtype=np.bool_)
         return (self.story.exam[column].astype(str) == value).to_numpy()
+
+    def by_weeks(self, candidate: Candidate, leaf: Verdict) -> Measurement:
+        """Measure what a verdict is about again, with whole weeks from Monday in the place of days."""
+        rows, confidence = self.rows(leaf), leaf.evidence[0].confidence or 0.95
+        late, week = self.story.late[rows], (self.day[rows] + 3) // 7
+        champion, prediction = self.champion[rows], candidate.prediction[rows]
+        change = compare(
+            late, champion, prediction, loss="log_loss", cluster=week, confidence=confidence
+        )
+        return change.overall
 
 
 def sit(story: Story, screen: Screen) -> Exam:
     """Let all models sit the exam."""
+    late, day = story.late, story.day
     with screen.steps(5) as step:
         with step(f"Predicting {len(story.exam):,} flights that no model has seen"):
             champion = story.champion.predict(story.exam)
@@ -102,17 +120,17 @@ def sit(story: Story, screen: Screen) -> Exam:
             name = NAMES[key]
             with step(f"Measuring: {name}"):
                 scores = {
-                    metric: _score(story.late, champion, prediction, metric) for metric in METRICS
+                    metric: _score(late, champion, prediction, day, metric) for metric in METRICS
                 }
             with step(f"Asking the gate: {name}"):
-                by = {column: story.exam[column].astype(str) for column in SLICED_BY}
-                verdict = release_gate(story.late, champion, prediction, by)()
+                origin = story.exam["origin"].astype(str)
+                verdict = release_gate(late, champion, prediction, origin, day)()
             candidates.append(Candidate(key, name, prediction, scores, verdict))
     own = {
-        metric: evaluate(story.late, _as_asked(champion, metric), loss=metric).overall
+        metric: evaluate(late, _as_asked(champion, metric), loss=metric, cluster=day).overall
         for metric in METRICS
     }
-    return Exam(story, champion, own, tuple(candidates))
+    return Exam(story, champion, own, tuple(candidates), day)
 
 
 def more_is_better(found: Measurement) -> bool:
@@ -126,37 +144,20 @@ def slice_of(leaf: Verdict) -> tuple[str, str] | None:
     return (column, level) if column else None
 
 
-def by_whole_days(exam: Exam, candidate: Candidate, leaf: Verdict) -> tuple[float, float]:
-    """Return the interval of the extra log loss in a slice when whole days are what varies."""
-    rows = exam.rows(leaf)
-    late = exam.story.late[rows]
-    extra = _log_loss(late, candidate.prediction[rows]) - _log_loss(late, exam.champion[rows])
-    day = _day(exam.story.exam)[rows]
-    total = np.bincount(day - day.min(), weights=extra - extra.mean())
-    half = 1.96 * float(np.sqrt((total**2).sum())) / len(extra)
-    return float(extra.mean()) - half, float(extra.mean()) + half
-
-
 def _score(
     late: NDArray[np.bool_],
     champion: NDArray[np.float64],
     candidate: NDArray[np.float64],
+    day: NDArray[np.int64],
     metric: str,
 ) -> Score:
     before, after = _as_asked(champion, metric), _as_asked(candidate, metric)
-    difference = compare(late, before, after, loss=metric).overall
+    difference = compare(late, before, after, loss=metric, cluster=day).overall
     low, high = ends(difference)
     improved = low > 0 if more_is_better(difference) else high < 0
-    return Score(evaluate(late, after, loss=metric).overall, difference, improved)
+    value = evaluate(late, after, loss=metric, cluster=day).overall
+    return Score(value, difference, improved)
 
 
 def _as_asked(chance: NDArray[np.float64], metric: str) -> NDArray[np.float64] | NDArray[np.bool_]:
     return chance >= CUT if metric == "accuracy" else chance
-
-
-def _day(flights: pd.DataFrame) -> NDArray[np.int64]:
-    return flights["due"].to_numpy() // (24 * 60)
-
-
-def _log_loss(late: NDArray[np.bool_], said: NDArray[np.float64]) -> NDArray[np.float64]:
-    return -np.log(np.where(late, said, 1 - said))

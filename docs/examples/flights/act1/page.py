@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,30 +13,30 @@ import charts
 import gate
 import report
 from act1 import words
-from act1.exam import METRICS, by_whole_days, more_is_better, slice_of
-from charts import ends, signed
+from act1.exam import METRICS, more_is_better
+from charts import signed
+from story import CANDIDATE_MONTHS, CHAMPION_MONTHS, EXAM_MONTHS
 
 if TYPE_CHECKING:
     from act1.exam import Candidate, Exam, Score
     from mlguard import Verdict
 
-GROUPS: Final = {"origin": "Airport", "month": "Month", "carrier": "Carrier"}
+ROOM: Final = 0.08
+"""Left of the drawing, so that its first number keeps clear of the column beside it."""
 COLOURS: Final = ("plain", "ok", "breach")
 
 
 def body(exam: Exam) -> str:
     """Return the act's part of the page, below its headline."""
-    found = [(candidate, leaf) for candidate in exam.candidates for leaf in candidate.worse[:1]]
+    found = [leaf for candidate in exam.candidates for leaf in candidate.stopped_at[:1]]
     parts = [_cards(exam), _metrics(exam), _forests(exam)]
-    parts += [_explanation(exam, leaf) for _, leaf in found[:1]]
-    parts += [_code(), _trees(exam), _small_print(exam, found)]
+    parts += [_explanation(exam, leaf) for leaf in found[:1]]
+    parts += [_code(), _trees(exam), _small_print(exam)]
     return "".join(parts)
 
 
 def _cards(exam: Exam) -> str:
-    cards = [
-        report.card(each.name, each.verdict, words.why(exam, each)) for each in exam.candidates
-    ]
+    cards = [report.card(each.name, each.verdict, words.why(each)) for each in exam.candidates]
     return f'<div class="pair">{"".join(cards)}</div>'
 
 
@@ -47,7 +48,8 @@ def _metrics(exam: Exam) -> str:
     rows = "".join(_metric(exam, metric) for metric in METRICS)
     return report.section(
         "On average, both are better" if words.improved(exam) else "On average",
-        "What a dashboard would show: four metrics over the whole exam, each difference on the same flights with its 95 % interval."
+        "What a dashboard would show: four metrics over the whole exam, each difference on the same flights with its 95 % interval. "
+        + words.days(exam)
         + (" Nothing here says which of the two to stop." if words.improved(exam) else ""),
         f'<table class="metrics"><thead><tr><th scope="col">Metric</th><th scope="col">Champion</th>{names}</tr></thead>'
         f"<tbody>{rows}</tbody></table>",
@@ -65,19 +67,20 @@ def _metric(exam: Exam, metric: str) -> str:
 
 
 def _pair(name: str, score: Score) -> str:
-    low, high = ends(score.difference)
     kind = "ok" if score.improved else "breach"
     return (
         f'<td data-label="{escape(name)}">{words.number(score.value.value)}</td>'
         f'<td data-label="against the champion" class="wide {kind}">{signed(score.difference.value)} '
-        f'<span class="interval">{signed(low)} to {signed(high)}</span></td>'
+        f'<span class="interval">{words.interval(score.difference)}</span></td>'
     )
 
 
 def _forests(exam: Exam) -> str:
-    parts = [candidate.part["worse for nobody"] for candidate in exam.candidates]
+    parts = [candidate.part["worse at no airport"] for candidate in exam.candidates]
     scale = charts.scale_of(parts, gate.MARGIN)
-    stopped = sum(bool(candidate.worse) for candidate in exam.candidates)
+    scale = replace(scale, low=scale.low - ROOM * (scale.high - scale.low))
+    stopped = sum(bool(candidate.stopped_at) for candidate in exam.candidates)
+    names = {0: "all pass", 1: "one does not pass"}
     plots = "".join(
         charts.forest(
             _groups(exam, candidate), scale=scale, margin=gate.MARGIN, caption=candidate.name
@@ -85,34 +88,28 @@ def _forests(exam: Exam) -> str:
         for candidate in exam.candidates
     )
     return report.section(
-        "Slice by slice, one is not" if stopped == 1 else f"Slice by slice, {stopped} are worse",
+        f"Airport by airport, {names.get(stopped, f'{stopped} do not pass')}",
         "Difference in log loss to the champion, on the same flights. Left of zero the candidate is better. It may be worse by up to "
         f"{gate.MARGIN}; an interval that lies wholly in the shaded range is proven worse than that and stops the release. One that straddles the line does not pass either.",
         f'<div class="pair">{plots}</div><p class="key"><span><i class="ok">●</i> within the limit</span> '
-        '<span><i class="unknown">○</i> cannot be told yet</span> <span><i class="breach">◆</i> proven worse</span></p>',
+        '<span><i class="unknown">○</i> not proven either way: does not pass</span> <span><i class="breach">◆</i> proven worse</span></p>',
     )
 
 
 def _groups(exam: Exam, candidate: Candidate) -> list[tuple[str, list[tuple[str, Verdict]]]]:
-    groups = [("", [("All flights", candidate.overall)])]
-    for column, title in GROUPS.items():
-        members = [leaf for leaf in candidate.slices if (slice_of(leaf) or ("",))[0] == column]
-        groups.append(
-            (title, [(words.place(exam, leaf), leaf) for leaf in sorted(members, key=_order)])
-        )
-    return groups
+    airports = [(words.place(leaf), _drawn(exam, leaf)) for leaf in candidate.slices]
+    airports.sort(key=lambda airport: -(airport[1].evidence[0].n or 0))
+    return [("", [("All flights", _drawn(exam, candidate.overall))]), ("Airport", airports)]
 
 
-def _order(leaf: Verdict) -> tuple[bool, int]:
-    """Months by the calendar, others by their size, what was pooled last."""
-    column, value = slice_of(leaf) or ("", "")
-    if column == "month" and value.isdecimal():
-        return False, int(value)
-    return value == "(small)", -(leaf.evidence[0].n or 0)
+def _drawn(exam: Exam, leaf: Verdict) -> Verdict:
+    """Return a verdict as the drawing shows it: with flights in the place of days, of which all airports have the same."""
+    flights = int(exam.rows(leaf).sum())
+    return replace(leaf, evidence=(replace(leaf.evidence[0], n=flights),))
 
 
 def _explanation(exam: Exam, leaf: Verdict) -> str:
-    rows, place = exam.rows(leaf), words.place(exam, leaf)
+    rows, place = exam.rows(leaf), words.place(leaf)
     models = {"Champion": exam.champion, **{each.name: each.prediction for each in exam.candidates}}
     panels = []
     for (name, prediction), kind in zip(models.items(), COLOURS, strict=True):
@@ -153,36 +150,37 @@ def _trees(exam: Exam) -> str:
     )
     return report.section(
         "Every verdict behind the verdict",
-        "Each line with the value, its interval, the number of flights and the limit it was held against.",
+        "Each line with the value, its interval, the number of days and the limit it was held against.",
         trees,
     )
 
 
-def _small_print(exam: Exam, found: list[tuple[Candidate, Verdict]]) -> str:
+def _small_print(exam: Exam) -> str:
     share = 100 * exam.story.late.mean()
+    judged = max(len(candidate.slices) for candidate in exam.candidates)
     facts = [
         (
             "A flight is late if it was not away within 15 minutes of schedule; a cancelled flight is late. "
             "Models are asked one hour before departure and read nothing that is known only later."
         ),
         (
-            "The champion was trained on January to March, the candidates on January to June; "
-            f"the exam is July to September, {len(exam.story.exam):,} flights, {share:.1f} % of them late."
+            f"The champion was trained on {words.months(CHAMPION_MONTHS)}, the candidates on {words.months(CANDIDATE_MONTHS)}; "
+            f"the exam is {words.months(EXAM_MONTHS)}, {len(exam.day):,} flights on {exam.days} days, {share:.1f} % of them late."
         ),
-        (
-            f"Slices of fewer than {gate.SMALLEST_SLICE:,} flights are judged together as “Smaller ones”. "
-            "The intervals of slices are widened for looking at many of them."
+        f"The intervals of the {judged} airports are widened, so that they hold together at 95 %. Days are those of New York.",
+        *(
+            _weeks(exam, candidate, leaf)
+            for candidate in exam.candidates
+            for leaf in candidate.stopped_at[:1]
         ),
-        *(_days(exam, candidate, leaf) for candidate, leaf in found),
     ]
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return report.section("Small print", "", f'<ul class="facts">{items}</ul>')
 
 
-def _days(exam: Exam, candidate: Candidate, leaf: Verdict) -> str:
-    low, high = by_whole_days(exam, candidate, leaf)
-    stands = "is beyond the limit all the same" if low > gate.MARGIN else "then reaches the limit"
+def _weeks(exam: Exam, candidate: Candidate, leaf: Verdict) -> str:
+    found = exam.by_weeks(candidate, leaf)
     return (
-        "The intervals take flights as independent, though those of one day share its weather. Counted by whole days, the interval at "
-        f"{words.place(exam, leaf)} is {words.number(low)} to {words.number(high)}: it {stands}."
+        "Days are taken as independent, though a spell of weather may last longer. "
+        f"Counted by whole weeks (n = {found.n}), the interval at {words.place(leaf)} is {words.interval(found)}."
     )

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from calendar import month_name
+from typing import TYPE_CHECKING
 
 import gate
 from act1.exam import slice_of
-from charts import ends, leaves
+from charts import ends, leaves, signed
 from data import AIRPORTS
+from mlguard import Severity
 
 if TYPE_CHECKING:
     from act1.exam import Candidate, Exam
-    from mlguard import Verdict
-
-MONTHS: Final = {"7": "July", "8": "August", "9": "September"}
-COMPANY: Final = re.compile(
-    r"(?<=\w{3})( Air Lines| Airlines| Airways| Air)?( Inc\.| Co\.| Corporation)?$",
-)
+    from mlguard import Measurement, Verdict
 
 
 def number(value: float) -> str:
     """Write a metric with three decimals."""
     return f"{value:.3f}"
+
+
+def interval(found: Measurement) -> str:
+    """Write the interval of a difference."""
+    low, high = ends(found)
+    return f"{signed(low)} to {signed(high)}"
+
+
+def months(span: range) -> str:
+    """Name the first and the last of some months."""
+    return f"{month_name[span[0]]} to {month_name[span[-1]]}"
 
 
 def headline(exam: Exam) -> str:
@@ -33,9 +40,12 @@ def headline(exam: Exam) -> str:
 
 def lead(exam: Exam) -> str:
     """Say in two sentences what there is to learn."""
-    stopped = [place(exam, leaf) for candidate in exam.candidates for leaf in candidate.worse]
-    found = f"one of them is proven worse: at {stopped[0]}" if stopped else "none got worse"
-    return f"{on_average(exam)} in every overall number. Slice by slice, {found}."
+    stopped = [leaf for candidate in exam.candidates for leaf in candidate.stopped_at[:1]]
+    found = "each of them stays within the limit"
+    if stopped:
+        who = "one of them" if len(stopped) == 1 else "more than one"
+        found = f"{who} {_harm(stopped[0])}"
+    return f"{on_average(exam)} in every overall number. Airport by airport, {found}."
 
 
 def on_average(exam: Exam) -> str:
@@ -48,32 +58,49 @@ def improved(exam: Exam) -> bool:
     return all(each.improved for candidate in exam.candidates for each in candidate.scores.values())
 
 
-def why(exam: Exam, candidate: Candidate) -> str:
-    """Say in a sentence or two why the gate passed or stopped a candidate."""
+def why(candidate: Candidate) -> str:
+    """Say in a few sentences why the gate passed or stopped a candidate."""
     if candidate.verdict.ok:
         auc, gain = candidate.scores["roc_auc"].value, candidate.scores["roc_auc"].difference
         return (
-            f"AUC {number(auc.value)} where {gate.AUC_FLOOR:.2f} is asked, {number(gain.value)} above the champion’s. "
-            f"None of {len(candidate.slices)} slices is worse: each interval of the log loss stays below the limit of {gate.MARGIN}."
+            f"AUC {number(auc.value)}, proven to be at least the {gate.AUC_FLOOR:.2f} that is asked, and {number(gain.value)} above the champion’s. "
+            f"At each of {len(candidate.slices)} airports the whole interval of the difference in log loss stays below the limit of {gate.MARGIN}."
         )
-    if not candidate.worse:
+    if not candidate.stopped_at:
         return "; ".join(leaf.reason for leaf in leaves(candidate.verdict) if not leaf.ok)
-    first, *others = candidate.worse
-    low, high = ends(first.evidence[0])
-    also = "".join(
-        f", and for {place(exam, leaf)} by {number(leaf.evidence[0].value)}" for leaf in others
-    )
+    overall = signed(candidate.overall.evidence[0].value)
     return (
-        f"Overall its log loss is {number(-candidate.overall.evidence[0].value)} lower than the champion’s. "
-        f"But at {place(exam, first)} it is higher by {number(first.evidence[0].value)} ({number(low)} to {number(high)}){also}. "
-        f"The limit is {gate.MARGIN}."
+        f"Over all flights the difference in log loss to the champion is {overall}. "
+        f"{' '.join(map(_stop, candidate.stopped_at))}"
     )
 
 
-def place(exam: Exam, leaf: Verdict) -> str:
-    """Name the slice that a verdict is about."""
-    column, value = slice_of(leaf) or ("", "")
-    names = {"origin": AIRPORTS, "month": MONTHS, "carrier": exam.story.airlines}.get(column, {})
-    if value in names:
-        return COMPANY.sub("", names[value])
-    return "Smaller ones" if column else "All flights"
+def days(exam: Exam) -> str:
+    """Say what the intervals count."""
+    return (
+        f"The intervals count {exam.days} days, not {len(exam.day):,} flights, because the flights of a day share its weather "
+        f"(n = {exam.days} in the verdicts)."
+    )
+
+
+def place(leaf: Verdict) -> str:
+    """Name the airport that a verdict is about."""
+    _, value = slice_of(leaf) or ("", "All flights")
+    return AIRPORTS.get(value, value)
+
+
+def _harm(leaf: Verdict) -> str:
+    if leaf.severity is Severity.BREACH:
+        return f"is proven worse at {place(leaf)}, by more than the gate allows"
+    does = "does" if leaf.evidence[0].value > 0 else "may do"
+    return f"{does} worse at {place(leaf)}, maybe by more than the gate allows"
+
+
+def _stop(leaf: Verdict) -> str:
+    found = leaf.evidence[0]
+    meaning = (
+        f"beyond the limit of {gate.MARGIN}."
+        if leaf.severity is Severity.BREACH
+        else f"whether that is within the limit of {gate.MARGIN} is not proven, and doubt does not pass."
+    )
+    return f"At {place(leaf)} it is {signed(found.value)} ({interval(found)}): {meaning}"
