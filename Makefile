@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 install = $(BIN)/uv pip install --quiet --python $(1) $(2) || \
 	$(BIN)/python -m pip --python $(1)/bin/python install --quiet $(2)
 
-.PHONY: help demo test test-slow test-versions check lint types layers docs wheel bench format clean
+.PHONY: help demo test test-slow test-versions check lint types layers docs wheel bench bench-peers format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -61,7 +61,10 @@ wheel: $(READY)  ## build the wheel and try it in an environment that has nothin
 	build/wheel/bin/python -m pytest --confcutdir tests/smoke tests/smoke
 
 bench: $(READY)  ## measure the numbers that we promise
-	@set -e; for program in benchmarks/*.py; do $(BIN)/python $$program; done
+	@set -e; for program in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$program; done
+
+bench-peers: $(READY)  ## measure other drift detectors, each in an environment of its own
+	$(BIN)/python benchmarks/drift_peers.py
 
 format: $(READY)  ## fix what the linter can fix, and format
 	$(BIN)/ruff check --fix-only

@@ -11,6 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlguard.drift.profile import Profile, Sampled
+    from mlguard.drift.reference import Reference
+    from mlguard.drift.report import DriftReport
     from mlguard.errors import (
         BudgetExceeded,
         ConfigurationError,
@@ -37,6 +40,7 @@ __all__ = [
     "Clock",
     "ConfigurationError",
     "Decision",
+    "DriftReport",
     "GuardBreached",
     "GuardUnknown",
     "LedgerCorrupted",
@@ -46,6 +50,9 @@ __all__ = [
     "MissingDependencyError",
     "MlguardError",
     "Policy",
+    "Profile",
+    "Reference",
+    "Sampled",
     "Severity",
     "Sink",
     "StateConflict",
@@ -69,6 +76,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "drift.profile": "Profile Sampled",
+    "drift.reference": "Reference",
+    "drift.report": "DriftReport",
     "errors": (
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
         "MissingDependencyError MlguardError StateConflict"

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from enum import Enum
+from typing import is_typeddict
 
 import pytest
 
@@ -22,6 +23,7 @@ def without_slots(module: str) -> set[str]:
         and value.__module__ == module
         and not issubclass(value, (Enum, BaseException))
         and not getattr(value, "_is_protocol", False)
+        and not is_typeddict(value)
         and value.__dictoffset__
     }
 

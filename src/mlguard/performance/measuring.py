@@ -73,7 +73,7 @@ def evaluate(
     from 30 rows on for rare events, skewed losses and AUCs near 1. With ten events to go by some
     are too wide (they cover 98.5 %), with forty they cover 97 % or less. A loss without a variance,
     such as the squared error of errors as heavy-tailed as t(3), is missed in 8 to 11 %. Rows are
-    taken as independent: for repeated rows of one user, pass one row per user.
+    taken as independent, unless `cluster` says which belong together.
 
     Examples:
         >>> import numpy as np
