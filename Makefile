@@ -23,6 +23,7 @@ $(READY): pyproject.toml
 		exec $$python -m venv $(VENV); \
 	done; echo 'mlguard needs Python 3.11 or newer, with its venv module: found none on the PATH' >&2; exit 1; }
 	@echo 'installing the tools into $(VENV)'
+	@$(BIN)/python -m pip install --quiet --upgrade pip uv
 	@$(call install,$(VENV),--editable . --group dev)
 	@touch $@
 
