@@ -47,7 +47,36 @@ def test_edges_do_not_depend_on_the_order_of_rows_and_heavy_values_have_their_ow
     finite = values[np.isfinite(values)]
     for heavy, count in Counter(finite.tolist()).items():
         if count * bins > len(finite):
-            assert {heavy, math.nextafter(heavy, -math.inf)} <= {*cells.edges, -math.inf}
+            assert cells.count(finite)[cells.cell(heavy)] == count
+
+
+PRICES = [0.1, 0.99, 1.99, 4.99, 9.99, -7.7, 3.0, 0.5]
+
+
+@given(st.lists(st.sampled_from([*PRICES, 1 / 3]), min_size=1, max_size=80), st.integers(2, 30))
+def test_float32_moves_no_value_to_another_cell(fitted: list[float], bins: int) -> None:
+    doubles, singles = np.array(fitted), np.array(fitted, dtype=np.float32).astype(float)
+    cells = Ranges.fit(doubles, bins)
+    assert cells.count(singles).tolist() == cells.count(doubles).tolist()
+    if 1 / 3 not in fitted:  # no decimal: nothing tells what its float32 was before
+        assert Ranges.fit(singles, bins) == cells
+
+
+def test_a_value_of_its_own_is_named_as_it_is_in_either_precision() -> None:
+    prices = np.repeat([0.99, 1.99, 4.99, 9.99, 20_000_001.0], 20)
+    for values in (prices, prices.astype(np.float32).astype(float)):
+        names = Ranges.fit(values, 8).labels()
+        assert {"0.99", "1.99", "4.99", "9.99"} <= set(names)
+        assert "below 0.99" in names
+    assert "20,000,001" in Ranges.fit(prices, 8).labels()
+
+
+def test_values_that_float32_cannot_tell_apart_have_cells_of_their_own() -> None:
+    near = [0.99, math.nextafter(0.99, 1.0), float(np.float32(0.99))]
+    cells = Ranges.fit(np.repeat(near, 10), 5)
+    assert cells.count(np.array(near)).max() == 1
+    whole = Ranges.fit(np.repeat([3.0, 4.0], 10), 5)
+    assert {3.0, math.nextafter(3.0, 0.0), 4.0, math.nextafter(4.0, 0.0)} <= set(whole.edges)
 
 
 def test_missing_infinite_and_out_of_range_have_cells_of_their_own() -> None:

@@ -106,6 +106,16 @@ def test_a_tolerance_in_a_metric_of_its_own_is_applied_in_that_metric(reference:
     assert breached.columns["x"].severity is Severity.BREACH
 
 
+@pytest.mark.parametrize(
+    ("tolerance", "breach"), [(0.1, 0.3), (0.5, 1.5), (psi(0.1), psi(0.3)), (js(0.2), js(0.6))]
+)
+def test_without_a_breach_line_it_is_three_times_the_tolerance(
+    reference: Reference, tolerance: Any, breach: Any
+) -> None:
+    settings = reference.compare(frame(50), tolerance=tolerance).settings
+    assert settings == reference.compare(frame(50), tolerance=tolerance, breach=breach).settings
+
+
 def test_required_rows_of_equivalent_tolerances_are_alike() -> None:
     numbers = Reference.fit({"x": RNG.standard_normal(50_000)})
     needed = [numbers.required_n(tolerance=t)["x"] for t in (0.3, psi(0.09), js(0.127), ks(0.119))]
@@ -118,6 +128,19 @@ def test_the_strict_rule_asks_for_more(reference: Reference) -> None:
         profile = reference.profile(frame(10_000, shift))
         assert ("x" in reference.compare(profile).drifted) is loose
         assert ("x" in reference.compare(profile, rule="proven").drifted) is strict
+
+
+def test_the_strict_rule_calls_stable_only_what_seems_within_the_tolerance(
+    reference: Reference,
+) -> None:
+    for shift, status, words in (
+        (0.13, "inconclusive", "too few rows to prove that the change is over the tolerance"),
+        (0.03, "stable", "no change beyond the tolerance found"),
+    ):
+        moved = frame(2500, shift, np.random.default_rng(5))
+        column = reference.compare(moved, rule="proven").columns["x"]
+        assert column.status == status
+        assert words in column.reason
 
 
 def test_important_columns_get_more_of_alpha(reference: Reference) -> None:
@@ -143,7 +166,7 @@ def test_many_are_compared_as_one_by_one_in_their_order(reference: Reference) ->
     many = reference.compare_many(iter(profiles), tolerance=0.05)
     for profile, report in zip(profiles, many, strict=True):
         alone = reference.compare(profile, tolerance=0.05)
-        assert report.profile is profile
+        assert report.profile == profile
         for name, column in report.columns.items():
             other = alone.columns[name]
             assert (column.status, column.severity, column.n, column.required_n) == (
@@ -368,7 +391,7 @@ def test_columns_that_came_went_or_changed_their_kind_are_named() -> None:
         ({"breach": 0.05}, "breach"),
         ({"breach": psi(0.3)}, "breach"),
         ({"tolerance": psi(0.1), "breach": js(0.3)}, "breach"),
-        ({"tolerance": psi(0.5)}, "breach"),
+        ({"tolerance": psi(0.5), "breach": 0.3}, "breach"),
         ({"rule": "hunch"}, "rule"),
         ({"rule": "proven", "tolerance": psi(0.1)}, "rule"),
         ({"correction": "none"}, "correction"),

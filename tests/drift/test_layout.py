@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import enum
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import numpy as np
@@ -148,6 +151,171 @@ def test_a_vector_column_is_the_same_in_rows_and_frames() -> None:
     rows.observe({"v": [1.0, 2.0, 3.0, 4.0]})
     rows.observe({"v": None})
     assert rows.schema_changes == ["unknown column v", "unknown column v[3]"]
+
+
+class Broken:
+    """Fails however it is read, but not when it is spelled."""
+
+    def __float__(self) -> float:
+        raise RuntimeError
+
+    def __getitem__(self, place: int) -> float:
+        raise RuntimeError
+
+    def __repr__(self) -> str:
+        return "broken"
+
+
+class Unspelled(Broken):
+    """Cannot even be spelled."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Endless(Broken):
+    """Has no last element, and is too large for a float in an unknown direction."""
+
+    def __float__(self) -> float:
+        raise OverflowError
+
+    def __getitem__(self, place: int) -> float:
+        return 1.0
+
+
+class Nowhere(tzinfo):
+    """A time zone that fails."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        raise RuntimeError
+
+    dst = utcoffset
+
+    def tzname(self, _: datetime | None) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("name", ["x", "k", "t"])
+@pytest.mark.parametrize(
+    "value", [Broken(), Unspelled(), Endless(), datetime(2026, 1, 1, tzinfo=Nowhere())]
+)
+def test_no_value_makes_counting_fail(name: str, value: Any) -> None:
+    fitting = {"x": 1.0, "k": "a", "t": NOW}
+    profile = REFERENCE.profile()
+    profile.observe({**fitting, name: value})
+    held = np.empty(1, dtype=object)
+    held[:] = [value]
+    assert REFERENCE.profile({"x": [1.0], "k": ["a"], "t": [NOW], name: held}) == profile
+    assert profile.counts[REFERENCE.layout.parts[name]][-2:].sum() == 1
+
+
+@pytest.mark.parametrize(
+    "value", [np.float64(1), np.array(1.0), Broken(), "text", b"bytes", {0: 1.0}, 3.0]
+)
+def test_what_is_no_vector_is_a_column_of_its_own(value: Any) -> None:
+    reference = Reference.fit({"e": np.arange(60.0).reshape(20, 3)})
+    profile = reference.profile()
+    profile.observe({"e": value})
+    assert profile.schema_changes == ["unknown column e"]
+    assert [profile.counts[part][-1] for part in reference.layout.parts.values()] == [1, 1, 1]
+
+
+def test_a_vector_without_end_is_read_as_far_as_the_reference_knows() -> None:
+    profile = Reference.fit({"e": np.arange(60.0).reshape(20, 3)}).profile()
+    profile.observe({"e": Endless()})
+    assert profile.schema_changes == ["unknown column e[3]"]
+
+
+class Row(Mapping[Any, Any]):
+    """A row that reads its values late, and not always."""
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+
+    def __getitem__(self, name: Any) -> Any:
+        if name == "x":
+            raise RuntimeError
+        return "a"
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from ("x", "k")
+        if not self.whole:
+            raise RuntimeError
+
+    def __len__(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_row_of_any_class_is_counted(whole: bool) -> None:  # noqa: FBT001 -- a parameter
+    profile, plain = REFERENCE.profile(), REFERENCE.profile()
+    profile.observe(Row(whole=whole))
+    plain.observe({"k": "a"})
+    assert profile == plain
+    profile.observe(ChainMap({"k": "b"}, {"x": 1.0}))
+    plain.observe({"k": "b", "x": 1.0})
+    assert profile == plain
+
+
+class Name(str, enum.Enum):  # noqa: UP042 -- the older kind spells itself Name.X
+    """Names of columns."""
+
+    X = "x"
+
+
+def test_names_that_are_no_text_are_the_same_in_rows_and_frames() -> None:
+    values = np.arange(40.0)
+    vectors = np.arange(80.0).reshape(40, 2)
+    frame: dict[Any, Any] = {1: values, (2, "b"): values, Name.X: values, 3: vectors}
+    reference = Reference.fit(frame)
+    assert reference.columns == ["1", "(2, 'b')", "x", "3[0]", "3[1]"]
+    assert Reference.fit(pd.DataFrame({1: values})).columns == ["1"]
+    rows = reference.profile()
+    for value, vector in zip(values, vectors, strict=True):
+        row: Any = {1: value, (2, "b"): value, Name.X: value, 3: vector}
+        rows.observe(row)
+    assert rows == reference.profile(frame)
+    assert rows.schema_changes == []
+    row = {1: 5.0, "1": None, Unspelled(): 1.0}
+    rows.observe(row)
+    assert rows.schema_changes == ["unknown column (object)"]
+    assert rows.counts[reference.layout.parts["1"]][-1] == 1
+
+
+def test_a_blank_name_is_shown_in_quotes() -> None:
+    profile = REFERENCE.profile()
+    profile.observe({"x": 1.0, "": 1.0})
+    profile.observe_many({"x": [1.0], " ": [2.0]})
+    assert 'unknown column ""' in profile.schema_changes
+    assert 'unknown column " "' in profile.schema_changes
+    blank = Reference.fit({"": np.arange(9.0)})
+    assert blank.profile({"x": ["a"]}).schema_changes == ['absent column ""', "unknown column x"]
+    assert blank.profile({"": ["a"]}).schema_changes == ['column "" holds text']
+
+
+PRICES = np.random.default_rng(1).choice([0.99, 1.99, 4.99, 9.99], 3_000)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"price": PRICES.astype(np.float32)},
+        pd.DataFrame({"price": PRICES.astype(np.float32)}),
+        pl.DataFrame({"price": PRICES.astype(np.float32)}),
+        pl.DataFrame({"price": PRICES.astype(np.float32)}).lazy(),
+    ],
+)
+def test_prices_in_float32_have_not_drifted(frame: Any) -> None:
+    reference = Reference.fit({"price": PRICES})
+    profile = reference.profile(frame)
+    assert profile == reference.profile({"price": PRICES})
+    rows = reference.profile()
+    for price in PRICES.astype(np.float32):
+        rows.observe({"price": price})
+    assert rows == profile
+    assert reference.compare(profile).columns["price"].status == "stable"
 
 
 def test_a_profile_from_json_says_that_it_counts_no_more() -> None:

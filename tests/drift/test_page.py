@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlguard import ConfigurationError
-from mlguard.drift import DriftReport, Reference, history_html
+from mlguard.drift import DriftReport, Reference, history_html, words
 from mlguard.render import svg
 
 EVIL = "<script>alert('x')</script>&\"|`*"
@@ -188,3 +189,51 @@ def test_a_column_without_a_finite_number_is_drawn() -> None:
     gone = Reference.fit({"x": np.full(5_000, np.nan)})
     assert "missing: 100 % → 100 %" in gone.compare({"x": np.full(5_000, np.nan)}).to_html()
     assert "finite: 0 % → 100 %" in gone.compare({"x": np.full(5_000, 3.0)}).to_html()
+
+
+def test_times_at_the_ends_of_the_calendar_are_written() -> None:
+    when = [datetime.min, datetime(2026, 1, 1), datetime.max] * 40  # noqa: DTZ001, DTZ901 -- UTC
+    report = Reference.fit({"t": when}).compare(
+        {"t": when[1:] + [datetime(3, 1, 1, tzinfo=UTC)] * 99}
+    )
+    page = report.to_html()
+    tags(page)
+    assert "0001-01-01 00:00" in page
+    assert "2026-01-01 00:00" in page
+    assert words.written(1.7e12, time=True) == "1,700,000,000,000"
+
+
+def test_names_from_outside_can_be_saved_and_neither_turn_nor_hide_a_text() -> None:
+    odd = "a\ud800b\u202ec\x00d\u2066e\x1b[2J"
+    data = {odd: ["x", odd] * 60, "x": np.arange(120.0)}
+    reference = Reference.fit(data)
+    report = reference.compare(
+        {odd: [odd] * 120, "x": np.arange(120.0) * 9, "new" + odd: data["x"]}
+    )
+    for text in (
+        report.to_html(),
+        report.to_html(page=False),
+        report.to_markdown(),
+        history_html({odd: report}),
+        report.verdict().explain(),
+    ):
+        assert text.encode()
+        assert not set(text) & set("\u202e\x00\u2066\x1b")
+    assert r"a\ud800b\u202ec\x00d\u2066e\x1b[2J" in report.to_html()
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_blank_name_is_shown_in_quotes(name: str) -> None:
+    data = {name: np.arange(400.0)}
+    report = Reference.fit(data).compare({name: data[name] + 300.0})
+    assert f">&quot;{name}&quot;<" in report.to_html()
+    assert f">&quot;{name}&quot;<" in history_html({"today": report})
+    assert f'| "{name.strip()}' in report.to_markdown()
+    assert f': "{name}";' in words.found(report)
+
+
+def test_periods_are_labelled_by_anything(report: DriftReport) -> None:
+    page = history_html({date(2026, 7, 1): report, 7: report})
+    tags(page)
+    assert ">2026-07-01<" in page
+    assert "x, 7: " in page

@@ -73,14 +73,15 @@ class Number:
 
 @dataclass(frozen=True)
 class Level:
-    """A column of levels: their shares."""
+    """A column of levels: their shares, and how many a reference keeps."""
 
     shares: Floats
+    most: int = 100
 
     def fit(self, rng: np.random.Generator, n: int) -> tuple[Cells, Counts]:
         counts = rng.multinomial(n, self.shares)
         seen = Counter({str(place): int(counts[place]) for place in np.flatnonzero(counts)})
-        levels = Levels.fit(seen, 100, "")
+        levels = Levels.fit(seen, self.most, "")
         return levels, levels.count(seen, 0)
 
     def count(self, rng: np.random.Generator, m: int, cells: Cells) -> Counts:
@@ -229,6 +230,55 @@ def test_frames_without_drift_are_quiet_from_end_to_end(runs: int) -> None:
     assert alarms <= at_most(0.015, runs)
 
 
+def zipf(power: float, count: int, most: int) -> Level:
+    shares = 1.0 / np.arange(1, count + 1) ** power
+    return Level(shares / shares.sum(), most)
+
+
+ALL_KEPT = [
+    *((1.5, 90, 100, (1000, 1000)), (1.2, 500, 1000, (3000, 3000))),
+    *((1.5, 60, 100, (300, 300)), (1.5, 100, 100, (2000, 2000)), (1.0, 90, 100, (150, 5000))),
+    *((0.0, 90, 100, (200, 10_000)), (2.0, 90, 100, (1000, 10_000))),
+]
+
+
+@pytest.mark.parametrize(
+    ("power", "count", "most", "size", "runs"), cases(ALL_KEPT[:2], ALL_KEPT, (150, 2000))
+)
+def test_levels_not_seen_by_chance_are_no_drift_where_all_that_were_seen_are_kept(
+    power: float, count: int, most: int, size: tuple[int, int], runs: int
+) -> None:
+    rng, kinds = generator("kept", power, size), [zipf(power, count, most)]
+    alarms, squares = 0, []
+    for _ in range(runs):
+        column = compared(rng, kinds, kinds, size, tolerance=TINY).columns["c0"]
+        alarms += column.adjusted_p <= 0.01
+        squares.append(column.effect**2)
+    assert alarms <= at_most(0.015, runs)
+    assert np.median(squares) <= 0.1**2
+
+
+OUTSIDE = [(300, 30_000), (200, 100_000), (300, 300)]
+
+
+@pytest.mark.parametrize("runs", [20, pytest.param(200, marks=slow)])
+@pytest.mark.parametrize("size", OUTSIDE)
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_a_small_reference_and_many_rows_alarm_as_promised_and_the_interval_covers(
+    shift: float, size: tuple[int, int], runs: int
+) -> None:
+    """Each run has twenty columns."""
+    rng, covered, small = generator("small", shift, size), 0, 0
+    for _ in range(runs):
+        reference = fitted(rng, [normal()] * 20, size[0])
+        profile = seen(rng, reference, [normal(shift)] * 20, size[1])
+        columns = reference.compare(profile).columns.values()
+        covered += sum(column.low <= shift <= column.high for column in columns)
+        small += sum(column.p_value <= 0.01 for column in columns)
+    assert covered >= at_least(0.925, 20 * runs)
+    assert shift or small <= at_most(0.015, 20 * runs)
+
+
 # What is found.
 
 
@@ -248,6 +298,20 @@ PLANTED: dict[str, tuple[list[Kind], Kind, tuple[int, int], float, float]] = {
         [Level(np.array([1.0, 0.0]))],
         Level(np.array([0.0, 1.0])),
         (1000, 100),
+        0.1,
+        0.99,
+    ),
+    "a new level at 5 %": (
+        [Level(np.append(zipf(1.5, 60, 100).shares, 0.0))],
+        Level(np.append(0.95 * zipf(1.5, 60, 100).shares, 0.05)),
+        (2000, 2000),
+        0.1,
+        0.99,
+    ),
+    "a new level at 10 %, of 500": (
+        [Level(np.append(zipf(1.2, 500, 1000).shares, 0.0), 1000)],
+        Level(np.append(0.9 * zipf(1.2, 500, 1000).shares, 0.1), 1000),
+        (2000, 2000),
         0.1,
         0.99,
     ),

@@ -29,6 +29,9 @@ _FEW = 1 << 11
 
 _LARGEST = sys.float_info.max
 
+_SINGLES = (2.0**-126, 2.0**24)
+"""Where float32 has all its digits and tells whole numbers apart."""
+
 MISSING = "(missing)"
 OTHER = "(other)"
 
@@ -39,7 +42,8 @@ class Ranges:
 
     The first cell is -inf, the second everything below the reference's range, the last three
     everything above it, +inf, and missing. A value with a share of its own has a cell of its own:
-    its edges are that value and the float just below it.
+    from the float just below it up to it. Up to 2**24, where no other value of the reference is
+    near, each cell also takes in what its outermost values become as a float32, or were before.
 
     Attributes:
         edges: Ascending, from -inf to the largest float.
@@ -63,11 +67,18 @@ class Ranges:
         if len(finite):
             places = -(np.arange(1, bins) * -len(finite) // bins) - 1
             cuts = np.unique(finite[places])
-            edges |= {_below(float(finite[0])), float(finite[-1])}
-            edges |= set(cuts.tolist())
             # A value with more than 1 / bins of the rows always reaches over one of the cuts.
-            counts = finite.searchsorted(cuts, "right") - finite.searchsorted(cuts, "left")
-            edges |= {_below(heavy) for heavy in cuts[counts * bins > len(finite)].tolist()}
+            ends = np.unique(np.append(cuts, finite[[0, -1]]))
+            starts, stops = (finite.searchsorted(ends, side) for side in ("left", "right"))
+            before = np.where(starts > 0, finite[starts - 1], -math.inf).tolist()
+            after = np.where(stops < len(finite), finite[stops % len(finite)], math.inf).tolist()
+            spans = list(map(_span, before, ends.tolist(), after))
+            heavy = (stops - starts) * bins > len(finite)
+            heavy[0] = True  # what lies below the reference's range is apart
+            edges |= {_below(low) for (low, _), apart in zip(spans, heavy, strict=True) if apart}
+            inner = np.isin(ends, cuts)
+            inner[-1] = True
+            edges |= {high for (_, high), end in zip(spans, inner, strict=True) if end}
         return cls(tuple(sorted(edges)))
 
     @property
@@ -108,8 +119,9 @@ class Ranges:
             return ["-infinity", "finite", "+infinity", MISSING]
         names = ["-infinity", f"below {_number(math.nextafter(inner[0], math.inf))}"]
         for low, high in pairwise(inner):
-            alone = low == _below(high)
-            names.append(_number(high) if alone else f"{_number(low)} to {_number(high)}")
+            alone = point(low, high)
+            between = f"{_number(low)} to {_number(high)}"
+            names.append(between if alone is None else _number(alone))
         return [*names, f"above {_number(inner[-1])}", "+infinity", MISSING]
 
     def to_dict(self) -> dict[str, Any]:
@@ -268,6 +280,35 @@ def cells_from_dict(record: Mapping[str, Any]) -> Cells:
     if record.get("cycle") in _CYCLES:
         return Cycle(record["cycle"])
     raise refusal("cells", sorted(record), "edges, names or cycle")
+
+
+def point(low: float, high: float) -> float | None:
+    """Give the value that has the cell between two edges to itself; None if more values do."""
+    first = math.nextafter(low, math.inf)
+    if first == high:
+        return high
+    if _twin(first) != high and _twin(high) != first:
+        return None
+    return high if float(np.float32(first)) == first else first
+
+
+def _span(before: float, value: float, after: float) -> tuple[float, float]:
+    """Give the ends of a value and its twin; of the value only, if one of its neighbours is near.
+
+    A price of 4.99 is 4.989999771118164 as a float32: no drift, but another number.
+    """
+    twin = _twin(value)
+    if twin > value:
+        return value, twin if min(after, _twin(after)) > twin else value
+    return twin if max(before, _twin(before)) < twin else value, value
+
+
+def _twin(value: float) -> float:
+    """Give what a number becomes as a float32, or what it was before if it is one already."""
+    if not _SINGLES[0] <= abs(value) <= _SINGLES[1]:
+        return value
+    single = np.float32(value)
+    return float(single) if float(single) != value else float(str(single))
 
 
 def _below(value: float) -> float:

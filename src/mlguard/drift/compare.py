@@ -77,7 +77,7 @@ class How(TypedDict, total=False):
 
     alpha: float
     tolerance: float | Tolerance
-    breach: float | Tolerance
+    breach: float | Tolerance | None
     rule: Literal["estimate", "proven"]
     correction: Literal["holm", "bh"]
     weights: Mapping[str, float] | None
@@ -89,7 +89,7 @@ def compare_many(
     *,
     alpha: float = 0.01,
     tolerance: float | Tolerance = 0.1,
-    breach: float | Tolerance = 0.3,
+    breach: float | Tolerance | None = None,
     rule: Literal["estimate", "proven"] = "estimate",
     correction: Literal["holm", "bh"] = "holm",
     weights: Mapping[str, float] | None = None,
@@ -110,7 +110,7 @@ def compare_many(
     importance = _importance(reference, weights, correction)
     settings = Settings(alpha, line, limit, rule, correction, tuple(importance))
     for profile in profiles:
-        if profile.layout.digest != reference.digest:
+        if not profile.layout.fits(reference.layout):
             raise ConfigurationError(
                 f"the profile was counted in the cells of reference {profile.layout.digest}, "
                 f"not of this one, {reference.digest}"
@@ -145,7 +145,11 @@ def _compared(
     sizes = np.array([[float(profile.rows)] for profile in profiles])
     before, after = groups.slots(reference.counts), groups.slots(seen)
     alone = groups.alone(before, after, reference.rows, sizes)
-    apart = groups.corrected(groups.apart(before, alone)), groups.apart(after, alone)
+    turned = groups.turned(after, alone, reference.rows, sizes)
+    apart = (
+        groups.corrected(groups.apart(before, alone, turned)),
+        groups.apart(after, alone, turned),
+    )
     effect = homogeneity.effect(*apart, groups.starts)
     cells = _unit_cells(groups)
     if settings.rule == "proven":
@@ -343,8 +347,12 @@ def _octave(rows: int) -> int:
     return 1 << (rows.bit_length() - 1) if rows else 0
 
 
-def _lines(tolerance: float | Tolerance, breach: float | Tolerance) -> tuple[Tolerance, Tolerance]:
+def _lines(
+    tolerance: float | Tolerance, breach: float | Tolerance | None
+) -> tuple[Tolerance, Tolerance]:
     line = _line("tolerance", tolerance, "shift")
+    if breach is None:
+        return line, Tolerance(line.metric, float(f"{3.0 * line.limit:.12g}"))
     limit = _line("breach", breach, line.metric)
     if line.metric != limit.metric:
         raise refusal("breach", breach, f"in the metric of the tolerance, {line.metric}")

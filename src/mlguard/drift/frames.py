@@ -176,14 +176,14 @@ def kind_of_dtype(dtype: Any) -> Kind:
 
 
 def _unique(names: Iterable[Any]) -> None:
-    spelled = list(map(str, names))
+    spelled = list(map(scalars.name_of, names))
     if len(set(spelled)) < len(spelled):
         doubled = sorted(name for name, count in Counter(spelled).items() if count > 1)
         raise refusal("frame", doubled, "columns whose names, as text, are all different")
 
 
 def _column(name: Any, array: NDArray[Any]) -> Column:
-    return Column(str(name), len(array), lambda: array)
+    return Column(scalars.name_of(name), len(array), lambda: array)
 
 
 def _arrays(name: Any, values: Any) -> Iterator[Column]:
@@ -196,7 +196,7 @@ def _arrays(name: Any, values: Any) -> Iterator[Column]:
         yield _column(name, array)
     elif array.ndim == 2:  # noqa: PLR2004 -- a vector column
         for place in range(array.shape[1]):
-            yield _column(f"{name}[{place}]", array[:, place])
+            yield _column(f"{scalars.name_of(name)}[{place}]", array[:, place])
     else:
         raise refusal(f"frame[{name!r}]", values, "an array of one or two dimensions")
 
@@ -217,7 +217,8 @@ def _series(table: Any) -> Iterator[Column]:
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)  # noqa: PLW2901
         elif isinstance(series.dtype, nw.Decimal):
             series = series.cast(nw.Float64)  # noqa: PLW2901 -- as the lazy engines do
-        yield Column(str(series.name), len(series), series.to_numpy, counts, held)
+        name = scalars.name_of(series.name)
+        yield Column(name, len(series), series.to_numpy, counts, held)
 
 
 def _counted(series: Any) -> tuple[Counter[str], int]:

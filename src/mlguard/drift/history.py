@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
 from mlguard.drift import page as pages
-from mlguard.drift import words
+from mlguard.drift import scalars, words
+from mlguard.render.text import escaped
 from mlguard.values import Severity
 
 if TYPE_CHECKING:
@@ -59,13 +59,14 @@ STYLE = (
 )
 
 
-def history_html(reports: Mapping[str, DriftReport], *, page: bool = True) -> str:
+def history_html(reports: Mapping[Any, DriftReport], *, page: bool = True) -> str:
     """Write reports of several periods as a heat map: columns by periods, coloured by effect.
 
     Self-contained HTML like `DriftReport.to_html`. What a colour says stands in each cell as text.
 
     Args:
-        reports: By the label of their period, in the order of time; all of one set of columns.
+        reports: By the label of their period, such as a text or a date, in the order of
+            time; all of one set of columns.
         page: Whether to write a page of its own, or a part for yours.
 
     Raises:
@@ -79,12 +80,12 @@ def history_html(reports: Mapping[str, DriftReport], *, page: bool = True) -> st
     if not every:
         raise refusal("reports", dict(reports), "at least one report")
     head = "".join(
-        f'<th scope="col">{_label(label, place, len(every))}</th>'
+        f'<th scope="col">{_label(str(label), place, len(every))}</th>'
         for place, label in enumerate(reports)
     )
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(_cell(label, report.columns[name]) for label, report in reports.items())
+        f'<tr><th scope="row">{escaped(scalars.shown(name))}</th>'
+        + "".join(_cell(str(label), report.columns[name]) for label, report in reports.items())
         + "</tr>"
         for name in columns
     )
@@ -95,7 +96,7 @@ def history_html(reports: Mapping[str, DriftReport], *, page: bool = True) -> st
         f'</caption><thead><tr><th scope="col"><b class="unseen">Column</b></th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table>{_shades(every)}"
     )
-    heading = f'<h1 class="drift-title">{escape(title)}</h1>' if page else ""
+    heading = f'<h1 class="drift-title">{escaped(title)}</h1>' if page else ""
     body = f"<style>{STYLE}</style>{heading}{table}"
     return pages.whole(title, body) if page else pages.part(body)
 
@@ -106,16 +107,16 @@ def _label(label: str, place: int, count: int) -> str:
         for name, most in (("wide", _WIDE), ("narrow", _NARROW))
         if place % (step := -(-count // most)) == 0 and (not place or place + 0.6 * step <= count)
     )
-    return f'<span class="{shown}">{escape(label)}</span>'
+    return f'<span class="{shown}">{escaped(label)}</span>'
 
 
 def _cell(label: str, column: ColumnReport) -> str:
     size = words.sized(column) if column.n else "no rows"
-    title = f"{column.name}, {label}: {size}, {column.status}"
+    title = f"{scalars.shown(column.name)}, {label}: {size}, {column.status}"
     shown = words.told(column.effect) if column.status == "drifted" else ""
     if not shown:
         shown = f'<span class="unseen">{size}</span>'
-    return f'<td class="{shade(column)}" title="{escape(title)}">{shown}</td>'
+    return f'<td class="{shade(column)}" title="{escaped(title)}">{shown}</td>'
 
 
 def shade(column: ColumnReport) -> str:
@@ -145,6 +146,6 @@ def _shades(reports: list[DriftReport]) -> str:
     if any(report.inconclusive for report in reports):
         named.append(("none", "too few rows to tell"))
     items = "".join(
-        f'<span><i class="{name}"></i>{escape(meaning)}</span>' for name, meaning in named
+        f'<span><i class="{name}"></i>{escaped(meaning)}</span>' for name, meaning in named
     )
     return f'<p class="shades heat">{items}</p>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -46,7 +47,8 @@ class Source:
 
     def notes(self, kinds: Iterable[Kind]) -> set[str]:
         """Note what else it holds."""
-        return {f"column {self.name} holds {scalars.PLURALS[kind]}" for kind in kinds}
+        name = scalars.shown(self.name)
+        return {f"column {name} holds {scalars.PLURALS[kind]}" for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class Layout:
         """Digest a text: the first 16 hexadecimal digits of its SHA-256."""
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
+    def fits(self, other: Layout) -> bool:
+        """Whether counts in the other layout lie in the same cells."""
+        return self.digest == other.digest and [*self.sizes.items()] == [*other.sizes.items()]
+
     @property
     def size(self) -> int:
         """Number of all cells."""
@@ -118,6 +124,8 @@ class Layout:
         """Find the cell of each value of a row, and what did not fit."""
         self._able()
         notes: set[str] = set()
+        if not isinstance(row, dict):
+            row = _copied(row)
         if not row.keys() <= self.plan.keys():
             row = _spread(row, self.plan)
             notes = self.unknown(row)
@@ -135,14 +143,15 @@ class Layout:
 
     def unknown(self, names: Iterable[Any]) -> set[str]:
         """Note the columns that the reference does not know."""
-        return {f"unknown column {str(name)[:_LONGEST]}" for name in names if name not in self.plan}
+        unknown = [scalars.name_of(name) for name in names if name not in self.plan]
+        return {f"unknown column {scalars.shown(name[:_LONGEST])}" for name in unknown}
 
     @staticmethod
     def absent(source: Source, rows: int, counts: NDArray[np.int64]) -> set[str]:
         """Count a column that the frame does not have as missing, and note it."""
         for part, _ in source.targets:
             counts[part.stop - 1] = rows
-        return {f"absent column {source.name}"}
+        return {f"absent column {scalars.shown(source.name)}"}
 
     def _able(self) -> None:
         if not self.cells:
@@ -174,12 +183,42 @@ def _count(column: Column, source: Source, counts: NDArray[np.int64]) -> frozens
     return kinds
 
 
-def _spread(row: Mapping[Any, Any], plan: Mapping[str, Source]) -> Mapping[Any, Any]:
-    """Give each component of a vector a name of its own, as a frame of 2-D arrays has it."""
-    spread: dict[Any, Any] = {}
-    for name, value in row.items():
-        if name not in plan and f"{name}[0]" in plan and hasattr(value, "__getitem__"):
-            spread |= {f"{name}[{place}]": each for place, each in enumerate(value)}
-        else:
+def _copied(row: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Copy a mapping of any class; what cannot be read of it is missing."""
+    found: dict[Any, Any] = {}
+    try:
+        for name in row:
+            try:
+                found[name] = row[name]
+            except Exception:  # noqa: BLE001 -- counting must not fail for one value
+                found[name] = None
+    except Exception:  # noqa: BLE001 -- what was read so far counts
+        return found
+    return found
+
+
+def _spread(row: Mapping[Any, Any], plan: Mapping[str, Source]) -> dict[str, Any]:
+    """Name the columns of a row as a frame does: in text, each component of a vector by itself."""
+    spread: dict[str, Any] = {}
+    for key, value in row.items():
+        name = scalars.name_of(key)
+        if not isinstance(key, str) and name in row:  # no frame has both; the text is meant
+            continue
+        parts = None
+        if name not in plan and f"{name}[0]" in plan:
+            parts = _components(value, len(plan) + 1)
+        if parts is None:
             spread[name] = value
+        else:
+            spread |= {f"{name}[{place}]": each for place, each in enumerate(parts)}
     return spread
+
+
+def _components(value: Any, most: int) -> list[Any] | None:
+    """Read the components of a vector; None if it is none."""
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    try:
+        return list(islice(value, most)) if hasattr(value, "__getitem__") else None
+    except Exception:  # noqa: BLE001 -- an array without dimensions, or any class
+        return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING
 
-from mlguard.drift import words
+from mlguard.drift import scalars, words
 from mlguard.drift.cells import Cycle, Ranges
 from mlguard.records import iso
 from mlguard.render import html, svg
+from mlguard.render.text import escaped, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +72,9 @@ def report_html(report: DriftReport, *, page: bool) -> str:
     shown = "".join(_column(column, top) for column in others)
     hidden = "".join(_column(column, top) for column in stable)
     if stable:
-        names = ", ".join(column.name for column in stable)
+        names = ", ".join(scalars.shown(column.name) for column in stable)
         many = f"{len(stable)} stable column{'s' if len(stable) > 1 else ''}"
-        hidden = f"<details><summary><b>{many}</b>: {escape(names)}</summary>{hidden}</details>"
+        hidden = f"<details><summary><b>{many}</b>: {escaped(names)}</summary>{hidden}</details>"
     body = f"{_head(report, 'h1' if page else 'h2')}{_key(report)}{shown}{hidden}{_foot(report)}"
     return whole(words.headline(report), body) if page else part(body)
 
@@ -90,7 +90,7 @@ def whole(title: str, body: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)} · mlguard</title><style>{_PAGE}</style></head>"
+        f"<title>{escaped(title)} · mlguard</title><style>{_PAGE}</style></head>"
         f"<body><main>{part(body)}</main></body></html>\n"
     )
 
@@ -101,19 +101,19 @@ def _head(report: DriftReport, tag: str) -> str:
     if profile.span is not None:
         first, last = (iso(round(end)) for end in profile.span)
         when = f", {first} to {last}" if last != first else f" until {last}"
-    changes = "".join(f"<li>{escape(note)}</li>" for note in profile.schema_changes)
+    changes = "".join(f"<li>{escaped(note)}</li>" for note in profile.schema_changes)
     schema = f'<p class="BREACH"><b class="value">The schema changed</b></p><ul>{changes}</ul>'
     lead = ""
     if report.drifted:
         most = report.columns[report.drifted[0]]
-        said = f"{most.name} {words.reason(most, most.moved[:2])}."
-        lead = f'<p class="drift-lead">{escape(said)}</p>'
+        said = f"{scalars.shown(most.name)} {words.reason(most, most.moved[:2])}."
+        lead = f'<p class="drift-lead">{escaped(said)}</p>'
     elif len(report.inconclusive) == len(report.columns):
-        lead = f'<p class="drift-lead">{escape(report.ranked[0].reason)}.</p>'
+        lead = f'<p class="drift-lead">{escaped(report.ranked[0].reason)}.</p>'
     return (
-        f'<div><p class="soft">{profile.rows:,} rows{escape(when)}, against '
+        f'<div><p class="soft">{profile.rows:,} rows{escaped(when)}, against '
         f"{report.reference.rows:,} of the reference</p>"
-        f'<{tag} class="drift-title">{escape(words.headline(report))}</{tag}>'
+        f'<{tag} class="drift-title">{escaped(words.headline(report))}</{tag}>'
         f"{lead}{schema if changes else ''}</div>"
     )
 
@@ -158,7 +158,7 @@ def _lines(report: DriftReport) -> list[tuple[float, str]]:
 def _column(column: ColumnReport, top: float) -> str:
     settings = column.settings
     moved = column.moved if column.n else []
-    listed = "".join(f"<li>{escape(each)}</li>" for each in moved)
+    listed = "".join(f"<li>{escaped(each)}</li>" for each in moved)
     shift = settings.tolerance.metric == "shift"
     lines = [(settings.tolerance.limit, "var(--WARN)"), (settings.breach.limit, "var(--BREACH)")]
     size = words.sized(column) if column.n else "–"
@@ -168,7 +168,7 @@ def _column(column: ColumnReport, top: float) -> str:
         (column.low, column.high),
         top=top,
         lines=lines if shift else [],
-        title=f"{column.name}: effect {size}, {ends}",
+        title=f"{scalars.shown(column.name)}: effect {size}, {ends}",
     )
     own = (
         ""
@@ -185,10 +185,10 @@ def _column(column: ColumnReport, top: float) -> str:
     if column.outside:
         what = "out of range" if isinstance(column.cells, Ranges) else "unseen"
         numbers.append(f"<span>{what} {words.percent(column.unseen)}</span>")
-    why = "" if column.status != "inconclusive" else f"<p>{escape(column.reason)}</p>"
+    why = "" if column.status != "inconclusive" else f"<p>{escaped(column.reason)}</p>"
     return (
         f'<div class="column {column.severity.name}"><div>'
-        f'<h3 class="drift-name">{escape(column.name)}'
+        f'<h3 class="drift-name">{escaped(scalars.shown(column.name))}'
         f'<span class="drift-badge">{_badge(column)}</span></h3>{why}'
         f"{f'<ul>{listed}</ul>' if listed else ''}{drawing}"
         f'<p class="numbers">{"".join(numbers)}</p></div>'
@@ -229,7 +229,7 @@ def _distributions(column: ColumnReport) -> str:
         short = "NA" if isinstance(cells, Ranges) else "missing"
         bars.append(svg.Bar("missing", before[-1], after[-1], short, apart=True))
     told = "; ".join(column.moved) or "nothing to compare"
-    return svg.histogram(bars, title=f"{column.name}: {told}", ticks=ticks)
+    return svg.histogram(bars, title=f"{scalars.shown(column.name)}: {told}", ticks=ticks)
 
 
 def _edges(column: ColumnReport, shown: Sequence[int]) -> list[tuple[float, str]]:
@@ -262,13 +262,14 @@ def markdown(report: DriftReport) -> str:
         if column.status == "inconclusive":
             moved = column.reason
         size = words.effect(column) if column.n else "–"
-        cells = [column.name, _badge(column), size, words.p_value(column.adjusted_p)]
+        cells = [scalars.shown(column.name), _badge(column), size, words.p_value(column.adjusted_p)]
         rows.append(f"| {' | '.join(map(_plain, [*cells, f'{column.n:,}', moved]))} |")
     return f"**{_plain(words.found(report))}**\n\n" + "\n".join(rows) + "\n"
 
 
 def _plain(written: str) -> str:
     """Keep a text from being read as Markdown or HTML."""
+    written = visible(written)
     for mark in "\\`*_[]<>|#~":
-        written = written.replace(mark, f"\\{mark}" if mark not in "<>" else escape(mark))
+        written = written.replace(mark, f"\\{mark}" if mark not in "<>" else escaped(mark))
     return " ".join(written.split())

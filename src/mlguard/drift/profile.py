@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mlguard.arguments import moment, refusal, whole
+from mlguard.arguments import moment, real, refusal, whole
+from mlguard.drift import scalars
 from mlguard.drift.layout import Layout
 from mlguard.errors import ConfigurationError
 from mlguard.locks import Locked
@@ -128,6 +129,17 @@ class Profile(Locked):
         if not notes <= self._notes:
             self._notes = _bounded(self._notes | notes)
 
+    def __repr__(self) -> str:
+        return f"<Profile of {self._rows:,} rows in the cells of reference {self.layout.digest}>"
+
+    def copy(self) -> Profile:
+        """Give what was counted so far, and go on counting."""
+        twin = Profile(self.layout)
+        with self._lock:
+            twin._counts += self._counts
+            twin._add_rows(self._rows, self._since, self._until, self._notes)
+        return twin
+
     def take(self) -> Profile:
         """Give what was counted so far and start at zero, at once: no row is lost or doubled."""
         taken = Profile(self.layout)
@@ -141,10 +153,10 @@ class Profile(Locked):
     def __add__(self, other: Profile) -> Profile:
         if not isinstance(other, Profile):
             return NotImplemented
-        if other.layout.digest != self.layout.digest:
+        if not self.layout.fits(other.layout):
             raise ConfigurationError(
                 f"profiles of different references do not add: {self.layout.digest} and "
-                f"{other.layout.digest}"
+                f"{other.layout.digest}, or their columns differ"
             )
         total = Profile(self.layout if self.layout.cells else other.layout)
         for part in (self, other):
@@ -237,7 +249,7 @@ class Sampled:
     __slots__ = ("key", "profile", "share")
 
     def __init__(self, profile: Profile, *, share: float, key: str) -> None:
-        if not 0.0 < share <= 1.0:
+        if not 0.0 < real("share", share) <= 1.0:
             raise refusal("share", share, "above 0 and at most 1")
         self.profile = profile
         self.share = share
@@ -245,9 +257,11 @@ class Sampled:
 
     def observe(self, row: Mapping[str, Any], *, at: float | datetime | None = None) -> None:
         """Count the row if its key falls into the share."""
+        if not isinstance(row, Mapping):
+            raise refusal("row", row, "a mapping of column names to values")
         if self.takes(row.get(self.key)):
             self.profile.observe(row, at=at)
 
     def takes(self, value: object) -> bool:
         """Tell whether the row with this key is counted."""
-        return int(Layout.digest_of(str(value))[:8], 16) < self.share * 2**32
+        return int(Layout.digest_of(scalars.name_of(value))[:8], 16) < self.share * 2**32

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from mlguard.arguments import refusal, whole
+from mlguard.arguments import name_of, refusal, whole
 from mlguard.drift.cells import Cells, Cycle, Levels, Ranges, cells_from_dict
 from mlguard.drift.frames import Column, read
 from mlguard.drift.layout import Layout
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from mlguard.drift.groups import Groups
     from mlguard.drift.report import DriftReport
 
+_MOST_BINS = 1_000
+
 _ID_LIKE = 0.5
 """A column of levels with more distinct values than this share of its rows identifies rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reference:
     """What current data is compared with: cells, fixed here for good, and counts in them.
 
@@ -70,7 +72,8 @@ class Reference:
             bins: Quantile cells of a number, 2 to 1000. 20 resolve a tenth of a standard deviation
                 and cost 4 ns a value.
             levels: Cells of a column of levels, the most frequent ones; the rest share one.
-            private: Columns whose level names are kept as salted hashes only.
+            private: Columns of levels whose names are kept as salted hashes only. The salt, made
+                anew by each fit, stands in the reference: who has it can try out guesses.
             names: Of the columns of a numpy array.
 
         Raises:
@@ -85,23 +88,24 @@ class Reference:
             >>> report.verdict().severity.name
             'OK'
         """
-        whole("bins", bins, least=2)
+        if whole("bins", bins, least=2) > _MOST_BINS:
+            raise refusal("bins", bins, f"at most {_MOST_BINS}")
         whole("levels", levels, least=1)
         table = read(frame, names)
-        out, hidden = set(leave_out), set(private)
-        wanted = list(table) if columns is None else list(columns)
-        for parameter, given in (("columns", wanted), ("leave_out", out), ("private", hidden)):
-            if unknown := sorted(set(given) - set(table)):
-                raise refusal(parameter, unknown, f"columns of the frame: {sorted(table)}")
-        chosen = [table[name] for name in wanted if name not in out]
-        if not chosen or not chosen[0].rows:
-            raise refusal("frame", f"{len(chosen)} columns", "at least one column and one row")
+        hidden = _named("private", private, table)
+        chosen = _chosen(table, columns, _named("leave_out", leave_out, table))
         cells: dict[str, Cells] = {}
         sources: dict[str, str] = {}
         parts = []
         for column in chosen:
             salt = secrets.token_hex(8) if column.name in hidden else ""
+            if salt and column.kind != "level":
+                raise refusal(
+                    f"private: {column.name}", column.kind, "a column of levels: ranges are numbers"
+                )
             for name, fixed, counted in _fitted(column, bins, levels, salt):
+                if name in cells:
+                    raise refusal("frame", name, "columns of different names")
                 cells[name], sources[name] = fixed, column.name
                 parts.append(counted)
         return cls._of(cells, sources, np.concatenate(parts), chosen[0].rows)
@@ -114,9 +118,19 @@ class Reference:
         counts: NDArray[np.int64],
         rows: int,
     ) -> Self:
+        counts.flags.writeable = False
         sizes = {name: fixed.size for name, fixed in cells.items()}
         digest = Layout.digest_of(_written(cells, sources, counts, rows))
         return cls(Layout(digest, sizes, cells, sources), counts, rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reference) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"<Reference {self.digest} of {len(self.columns)} columns, {self.rows:,} rows>"
 
     @property
     def digest(self) -> str:
@@ -145,7 +159,7 @@ class Reference:
         *,
         alpha: float = 0.01,
         tolerance: float | Tolerance = 0.1,
-        breach: float | Tolerance = 0.3,
+        breach: float | Tolerance | None = None,
         rule: Literal["estimate", "proven"] = "estimate",
         correction: Literal["holm", "bh"] = "holm",
         weights: Mapping[str, float] | None = None,
@@ -155,7 +169,7 @@ class Reference:
         A column has drifted when the change is significant (the chance that any column is flagged
         without drift is at most alpha) and material (larger than the tolerance). It is stable when
         the rows would have shown a change at the tolerance more often than not; else it is
-        inconclusive.
+        inconclusive, as is, with `rule="proven"`, an estimate beyond the tolerance without proof.
 
         Args:
             current: A profile of this reference, or a frame.
@@ -164,7 +178,8 @@ class Reference:
             tolerance: Beyond it a column warns: a number of standard deviations, told as the mean
                 shift of a normal column, or `psi(...)`, `ks(...)`, `js(...)`, applied in that
                 metric.
-            breach: Beyond it the column breaches. A plain number is in the metric of the tolerance.
+            breach: Beyond it the column breaches; if not given, beyond three times the tolerance:
+                0.3 for the default. A plain number is in the metric of the tolerance.
             rule: "estimate": significantly changed, and the estimated effect is beyond the
                 tolerance. "proven": the effect is significantly beyond the tolerance.
             correction: "holm", or "bh" for Benjamini and Hochberg's.
@@ -196,7 +211,7 @@ class Reference:
         """
         from mlguard.drift.compare import compare_many  # noqa: PLC0415 -- counting needs no tests
 
-        return compare_many(self, list(profiles), **how)
+        return compare_many(self, [profile.copy() for profile in profiles], **how)
 
     def compare_reference(self, newer: Reference, **how: Unpack[How]) -> DriftReport:
         """What did a retrain itself move? Compare the reference of a newer model with this one.
@@ -245,14 +260,56 @@ class Reference:
         Raises:
             ConfigurationError: The text is no reference of a known schema.
         """
-        record = json.loads(text)
-        for name, expected in (("kind", "reference"), ("schema", 1)):
-            if record.get(name) != expected:
-                raise refusal(name, record.get(name), repr(expected))
-        cells = {name: cells_from_dict(column) for name, column in record["columns"].items()}
-        sources = {name: column["source"] for name, column in record["columns"].items()}
-        parts = [column["counts"] for column in record["columns"].values()]
-        return cls._of(cells, sources, np.concatenate(parts).astype(np.int64), record["rows"])
+        try:
+            record = json.loads(text)
+            kind, schema = record.get("kind"), record.get("schema")
+        except (TypeError, ValueError, AttributeError) as error:
+            raise refusal("text", text, f"the JSON of a reference: {error}") from None
+        for name, given, expected in (("kind", kind, "reference"), ("schema", schema, 1)):
+            if given != expected:
+                raise refusal(name, given, repr(expected))
+        try:
+            return cls._read(record)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise refusal("text", text, f"the JSON of a reference: {error!r}") from None
+
+    @classmethod
+    def _read(cls, record: Mapping[str, Any]) -> Self:
+        rows = whole("rows", record["rows"], least=1)
+        cells, sources, parts = {}, {}, []
+        for name, column in record["columns"].items():
+            cells[name], sources[name] = (
+                cells_from_dict(column),
+                name_of("source", column["source"]),
+            )
+            counts = [whole(f"counts of {name}", count) for count in column["counts"]]
+            if len(counts) != cells[name].size or sum(counts) != rows:
+                allowed = f"one for each of {cells[name].size} cells, {rows} rows in all"
+                raise refusal(f"counts of {name}", counts, allowed)
+            parts.append(np.array(counts, dtype=np.int64))
+        return cls._of(cells, sources, np.concatenate(parts), rows)
+
+
+def _named(parameter: str, names: Iterable[str], table: Mapping[str, Column]) -> set[str]:
+    if isinstance(names, str):
+        raise refusal(parameter, names, "a list of names of columns")
+    given = list(names)
+    if unknown := sorted(set(given) - set(table)):
+        raise refusal(parameter, unknown, f"columns of the frame: {sorted(table)}")
+    if len(set(given)) < len(given):
+        raise refusal(parameter, given, "each column once")
+    return set(given)
+
+
+def _chosen(
+    table: Mapping[str, Column], columns: Sequence[str] | None, out: set[str]
+) -> list[Column]:
+    wanted = list(table) if columns is None else list(columns)
+    _named("columns", columns or (), table)
+    chosen = [table[name] for name in wanted if name not in out]
+    if not chosen or not chosen[0].rows:
+        raise refusal("frame", f"{len(chosen)} columns", "at least one column and one row")
+    return chosen
 
 
 def _fitted(

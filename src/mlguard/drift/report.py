@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
-from mlguard.drift import words
+from mlguard.drift import scalars, words
 from mlguard.drift.cells import Cycle, Levels, Ranges
 from mlguard.records import plain
 from mlguard.stats import distances
@@ -32,7 +32,7 @@ _NUMBERS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ColumnReport:
     """What was found in one column. Immutable.
 
@@ -72,6 +72,9 @@ class ColumnReport:
     current_counts: NDArray[np.int64]
     time: bool
 
+    def __repr__(self) -> str:
+        return f"<ColumnReport {self.name}: {self.status}, {self.reason}>"
+
     @classmethod
     def of(
         cls,
@@ -93,6 +96,8 @@ class ColumnReport:
         cells = reference.layout.cells[name]
         significant = n > 0 and adjusted_p <= settings.alpha
         enough = n > 0 and required_n is not None and n >= required_n
+        if settings.rule == "proven" and not significant:  # the test had the tolerance to beat
+            enough = enough and effect <= settings.tolerance.limit
         status, severity = _judged(settings, effect if significant else math.nan, enough=enough)
         column = cls(
             name,
@@ -208,7 +213,7 @@ class ColumnReport:
         if not self.n:
             details["reason"] = words.reason(self, told)
         return Measurement(
-            f"drift[{self.name}]",
+            f"drift[{scalars.shown(self.name)}]",
             self.effect,
             unit="sd",
             n=self.n,
@@ -228,7 +233,7 @@ class ColumnReport:
         """
         told = self._told()
         found, reason = [self._measured(told, at)], words.reason(self, told)
-        return Verdict(self.name, self.severity, reason, evidence=found, at=at)
+        return Verdict(scalars.shown(self.name), self.severity, reason, evidence=found, at=at)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
@@ -240,7 +245,7 @@ class ColumnReport:
         return written
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DriftReport:
     """What a comparison found. Immutable.
 
@@ -257,6 +262,9 @@ class DriftReport:
     profile: Profile
     settings: Settings
     columns: Mapping[str, ColumnReport]
+
+    def __repr__(self) -> str:
+        return f"<DriftReport {self.verdict().reason}>"
 
     @property
     def ranked(self) -> list[ColumnReport]:

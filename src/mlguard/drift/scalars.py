@@ -70,7 +70,7 @@ def read(value: Any, expected: Expected) -> tuple[Any, Kind | None]:
     if kind in {"number", "boolean"}:
         number = _float(value)
     elif kind == "time":
-        number = seconds_of(value)
+        number = _seconds(value)
     if kind == "missing" or (kind in {"number", "time"} and math.isnan(number)):
         return None, None
     if expected == "level":
@@ -92,12 +92,41 @@ def seconds_of(value: Any) -> float:
     return int((value - epoch) // _MICROSECOND) / 1e6
 
 
+def name_of(key: Any) -> str:
+    """Name a column: its key as text. A string of any class is what it spells."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    try:
+        return str(key)
+    except Exception:  # noqa: BLE001 -- counting must not fail for a column it does not know
+        return OBJECT
+
+
+def shown(name: str) -> str:
+    """Show the name of a column, in quotes if it is blank."""
+    return name if name.strip() else f'"{name}"'
+
+
 def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
+        return _endless(value)
+    except Exception:  # noqa: BLE001 -- a signalling NaN, a tensor of many numbers, any class
+        return math.nan
+
+
+def _endless(value: Any) -> float:
+    try:
         return math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError):  # a signalling NaN, a tensor of many numbers
+    except Exception:  # noqa: BLE001 -- counting must not fail for the value it counts
+        return math.nan
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return seconds_of(value)
+    except Exception:  # noqa: BLE001 -- a time zone is code from outside
         return math.nan
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlguard.drift.cells import Levels, Ranges
+from mlguard.drift.cells import Levels, Ranges, point
+from mlguard.drift.scalars import shown
 from mlguard.render import text
 from mlguard.stats import shifts
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from mlguard.drift.cells import Cells
     from mlguard.drift.report import ColumnReport, DriftReport
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- written without its zone, UTC
+_FIRST = (datetime(1, 1, 1) - _EPOCH).total_seconds()  # noqa: DTZ001 -- the same
+_LAST = (datetime(9999, 12, 31) - _EPOCH).total_seconds()  # noqa: DTZ001 -- the same
 
 _MOST = 3
 """Changes told of one column, at most."""
@@ -112,9 +117,10 @@ def _range(cells: Ranges, first: int, last: int, *, time: bool) -> str:
     if first in sides:
         return sides[first]
     low, high = smallest(cells, first), cells.edges[last]
-    if low == high:
-        return written(high, time=time)
-    beside = first > 2 and smallest(cells, first - 1) == cells.edges[first - 1]  # noqa: PLR2004
+    alone = point(cells.edges[first - 1], high)
+    if alone is not None:
+        return written(alone, time=time)
+    beside = first > 2 and point(*cells.edges[first - 2 : first]) is not None  # noqa: PLR2004
     start = f"{'over ' if beside else ''}{written(low, time=time)}"
     return f"{start} to {written(high, time=time)}"
 
@@ -126,8 +132,9 @@ def smallest(cells: Ranges, cell: int) -> float:
 
 def written(value: float, *, time: bool = False) -> str:
     """Write an edge."""
-    if time and abs(value) < 1e11:  # noqa: PLR2004 -- within the calendar
-        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M}"
+    if time and _FIRST - 1.0 < value < _LAST:  # within the calendar, or just below it
+        moment = _EPOCH + timedelta(seconds=max(value, _FIRST))
+        return moment.isoformat(" ", "minutes")
     return text.number(0.0 if abs(value) < 1e-300 else value)  # noqa: PLR2004 -- beside a zero
 
 
@@ -207,12 +214,19 @@ def reason(column: ColumnReport, what: Sequence[str]) -> str:
         settled = f"tolerance {limit:g} {unit}, n = {column.n:,}"
         small = column.adjusted_p <= settings.alpha
         calm = "a change within the tolerance" if small else "no change found"
+        if settings.rule == "proven":
+            calm = "no change beyond the tolerance found"
         return f"{calm}: {effect(column)}, {settled}"
     so_far = f"(so far {effect(column)})"
     if column.required_n is None:
         return (
             f"the reference is too small to tell a change of {limit:g} {unit}, however many rows "
             f"come {so_far}"
+        )
+    if column.n >= column.required_n:
+        return (
+            f"too few rows to prove that the change is over the tolerance of {limit:g} {unit}: "
+            f"{effect(column)}, n = {column.n:,}"
         )
     return (
         f"too few rows to tell: {column.n:,}, where a change of {limit:g} {unit} takes about "
@@ -254,4 +268,4 @@ def found(report: DriftReport) -> str:
 def names(listed: Sequence[str]) -> str:
     """List names, the first few of many."""
     more = len(listed) - _NAMED
-    return ", ".join(listed[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shown, listed[:_NAMED])) + (f" and {more} more" if more > 0 else "")

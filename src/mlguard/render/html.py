@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
+from mlguard.render.text import escaped
 from mlguard.values import Verdict, Waiver
 
 COLOURS = {
@@ -42,14 +41,14 @@ def verdict(verdict: Verdict, *, style: bool = True) -> str:
 
 def _item(cause: Verdict | Waiver) -> str:
     if isinstance(cause, Waiver):
-        return f'<li><b class="UNKNOWN">WAIVER</b> {escape(str(cause))}</li>'
+        return f'<li><b class="UNKNOWN">WAIVER</b> {escaped(str(cause))}</li>'
     name = cause.severity.name
     subject = " ".join(f"{key}={value}" for key, value in cause.subject.items())
-    about = f' <span class="subject">{escape(subject)}</span>' if subject else ""
+    about = f' <span class="subject">{escaped(subject)}</span>' if subject else ""
     reason = cause.reason
     named = reason.startswith(f"{cause.name} = ") and not subject
     rest = reason.removeprefix(cause.name) if named else f": {reason}"
     inner = "".join(_item(each) for each in cause.causes)
     causes = f"<ul>{inner}</ul>" if inner else ""
-    text = f"<strong>{escape(cause.name)}</strong>{about}{escape(rest)}"
+    text = f"<strong>{escaped(cause.name)}</strong>{about}{escaped(rest)}"
     return f'<li><b class="{name}">{name}</b> {text}{causes}</li>'

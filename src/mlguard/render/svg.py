@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
+
+from mlguard.render.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def _bar(bar: Bar, x: float, width: float, highest: float, height: int) -> str:
             f'<rect class="{name}" x="{left:.2f}%" width="{inner:.2f}%" '
             f'y="{height - tall:.1f}" height="{tall:.1f}"/>'
         )
-    return f"<g><title>{escape(bar.label)}: {shares}</title>{rects}</g>"
+    return f"<g><title>{escaped(bar.label)}: {shares}</title>{rects}</g>"
 
 
 def interval(
@@ -142,11 +143,11 @@ def interval(
 
 def _text(x: float, y: float, words: str) -> str:
     anchor = "start" if x < 1.0 else "end" if x > 99.0 else "middle"  # noqa: PLR2004 -- the borders
-    return f'<text x="{x:.2f}%" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>'
+    return f'<text x="{x:.2f}%" y="{y:g}" text-anchor="{anchor}">{escaped(words)}</text>'
 
 
 def _drawing(title: str, height: int, parts: Sequence[str]) -> str:
     return (
-        f'<svg class="mlguard-svg" role="img" height="{height}"><title>{escape(title)}</title>'
+        f'<svg class="mlguard-svg" role="img" height="{height}"><title>{escaped(title)}</title>'
         f"{''.join(parts)}</svg>"
     )

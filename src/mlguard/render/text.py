@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +12,27 @@ if TYPE_CHECKING:
 
 _SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _PERCENT = {"%": 1.0, "share": 100.0}
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # what would colour or move a terminal
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what would turn the direction of a text
+    "\ud800-\udfff]"  # halves of characters, which no file can hold
+)
+
+
+def visible(written: str) -> str:
+    r"""Spell the characters that a text from outside could deceive with, or that cannot be saved.
+
+    Examples:
+        >>> print(visible("größer\x1b[2J"))
+        größer\x1b[2J
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), written)
+
+
+def escaped(written: str) -> str:
+    """Write a text as HTML, also within quotes."""
+    return escape(visible(written))
 
 
 def number(value: float, digits: int = 4) -> str:

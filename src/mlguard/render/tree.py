@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from mlguard.render import text
 from mlguard.values import Verdict, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-"""What would colour or move a terminal."""
-
 
 def explain(verdict: Verdict) -> str:
     """Write a verdict as an indented tree: severity, name, subject and reason on each line."""
     lines = (" ".join(line.splitlines()) for line in _lines(verdict, ""))
-    return "\n".join(_CONTROL.sub(_escaped, line) for line in lines)
-
-
-def _escaped(character: re.Match[str]) -> str:
-    return character[0].encode("unicode_escape").decode()
+    return "\n".join(text.visible(line).replace("\t", "\\t") for line in lines)
 
 
 def _lines(cause: Verdict | Waiver, indent: str) -> Iterator[str]:
