@@ -14,8 +14,8 @@ from scipy.spatial import distance
 from mlguard.stats import distances
 
 cells = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=8).filter(
-    lambda drawn: all(sum(column) for column in zip(*drawn, strict=True))
-)
+    lambda drawn: all(sum(column) > 1 for column in zip(*drawn, strict=True))
+)  # scipy's p-value divides by zero for one row a side
 
 
 @given(cells)
