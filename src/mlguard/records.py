@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -99,6 +100,19 @@ def _sealed(value: Any) -> Any:
     if isinstance(value, dict):
         return MappingProxyType({key: _sealed(each) for key, each in value.items()})
     return tuple(map(_sealed, value)) if isinstance(value, list) else value
+
+
+def parsed(text: str, kind: str) -> dict[str, Any]:
+    """Read a JSON text that must hold a record of this kind, in schema 1."""
+    try:
+        record = json.loads(text)
+        found = record.get("kind"), record.get("schema")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise refusal("text", text, f"the JSON of a {kind}: {error}") from None
+    for name, given, expected in zip(("kind", "schema"), found, (kind, 1), strict=True):
+        if given != expected:
+            raise refusal(name, given, repr(expected))
+    return dict(record)
 
 
 def inner(record: Mapping[str, Any], name: str) -> Sequence[Any]:

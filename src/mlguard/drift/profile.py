@@ -14,6 +14,7 @@ from mlguard.drift import scalars
 from mlguard.drift.layout import Layout
 from mlguard.errors import ConfigurationError
 from mlguard.locks import Locked
+from mlguard.records import parsed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -202,14 +203,7 @@ class Profile(Locked):
         Raises:
             ConfigurationError: The text is no profile of a known schema.
         """
-        try:
-            record = json.loads(text)
-            kind, schema = record.get("kind"), record.get("schema")
-        except (ValueError, AttributeError) as error:
-            raise refusal("text", text, f"the JSON of a profile: {error}") from None
-        for name, given, expected in (("kind", kind, "profile"), ("schema", schema, 1)):
-            if given != expected:
-                raise refusal(name, given, repr(expected))
+        record = parsed(text, "profile")
         try:
             return cls._of(record)
         except (KeyError, TypeError, ValueError, OverflowError) as error:

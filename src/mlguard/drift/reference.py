@@ -15,6 +15,7 @@ from mlguard.drift.frames import Column, read
 from mlguard.drift.layout import Layout
 from mlguard.drift.profile import Profile
 from mlguard.errors import ConfigurationError
+from mlguard.records import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -260,14 +261,7 @@ class Reference:
         Raises:
             ConfigurationError: The text is no reference of a known schema.
         """
-        try:
-            record = json.loads(text)
-            kind, schema = record.get("kind"), record.get("schema")
-        except (TypeError, ValueError, AttributeError) as error:
-            raise refusal("text", text, f"the JSON of a reference: {error}") from None
-        for name, given, expected in (("kind", kind, "reference"), ("schema", schema, 1)):
-            if given != expected:
-                raise refusal(name, given, repr(expected))
+        record = parsed(text, "reference")
         try:
             return cls._read(record)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
