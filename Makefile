@@ -27,13 +27,23 @@ $(READY): pyproject.toml
 	@$(call install,$(VENV),--editable . --group dev)
 	@touch $@
 
+# Real servers for the tests, where apt and the right to use it are there; their tests skip otherwise.
+SERVERS := redis-server prometheus prometheus-alertmanager
+$(VENV)/servers: $(READY)
+	@command -v redis-server prometheus prometheus-alertmanager >/dev/null || { \
+		echo 'installing $(SERVERS) for the tests'; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update -qq && apt-get install -qq --no-install-recommends $(SERVERS); } >/dev/null 2>&1 || \
+		echo 'no apt here, or no right to use it: the tests of the real servers will skip'; }
+	@touch $@
+
 demo: $(READY)  ## train two models on a year of flights and gate them; writes build/demo/report.html
 	$(BIN)/python docs/examples/flights/demo.py
 
-test: $(READY)  ## the tests, and every Python block of the README, docs and docstrings
+test: $(READY) $(VENV)/servers  ## the tests, and every Python block of the README, docs and docstrings
 	$(PYTEST) -m 'not slow'
 
-test-slow: $(READY)  ## the large simulations
+test-slow: $(READY) $(VENV)/servers  ## the large simulations
 	$(PYTEST) -m slow
 
 test-versions: $(READY)  ## the tests on every Python found, and at the lowest declared versions
@@ -64,8 +74,8 @@ wheel: $(READY)  ## build the wheel and try it in an environment that has nothin
 bench: $(READY)  ## measure the numbers that we promise
 	@set -e; for program in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$program; done
 
-bench-peers: $(READY)  ## measure other drift detectors, each in an environment of its own
-	$(BIN)/python benchmarks/drift_peers.py
+bench-peers: $(READY)  ## measure other drift detectors and sketches, in environments of their own
+	@set -e; for program in $(wildcard benchmarks/*_peers.py); do $(BIN)/python $$program; done
 
 format: $(READY)  ## fix what the linter can fix, and format
 	$(BIN)/ruff check --fix-only

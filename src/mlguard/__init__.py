@@ -11,6 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlguard.budgets.alerts import BurnAlert
+    from mlguard.budgets.errors import ErrorBudget
+    from mlguard.budgets.keyed import Keyed
+    from mlguard.budgets.latency import LatencyBudget
+    from mlguard.budgets.streams import StreamLatency
+    from mlguard.budgets.windows import Calendar, Rolling, Window
     from mlguard.drift.profile import Profile, Sampled
     from mlguard.drift.reference import Reference
     from mlguard.drift.report import DriftReport
@@ -28,7 +34,11 @@ if TYPE_CHECKING:
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
     from mlguard.policies.thresholds import at_least, at_most, between, require
     from mlguard.policies.timing import cached
-    from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink
+    from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink, Store
+    from mlguard.sharing import checkout, gather, publish
+    from mlguard.sketches.histogram import Histogram
+    from mlguard.stores.memory import MemoryStore
+    from mlguard.stores.sqlite import SqliteStore
     from mlguard.values import Action, Decision, Measurement, Severity, Verdict, Waiver
 
     __version__: str
@@ -36,37 +46,52 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "BudgetExceeded",
+    "BurnAlert",
+    "Calendar",
     "Check",
     "Clock",
     "ConfigurationError",
     "Decision",
     "DriftReport",
+    "ErrorBudget",
     "GuardBreached",
     "GuardUnknown",
+    "Histogram",
+    "Keyed",
+    "LatencyBudget",
     "LedgerCorrupted",
     "Measure",
     "Measurement",
+    "MemoryStore",
     "Meter",
     "MissingDependencyError",
     "MlguardError",
     "Policy",
     "Profile",
     "Reference",
+    "Rolling",
     "Sampled",
     "Severity",
     "Sink",
+    "SqliteStore",
     "StateConflict",
+    "Store",
+    "StreamLatency",
     "Verdict",
     "Waiver",
+    "Window",
     "at_least",
     "at_most",
     "best",
     "between",
     "cached",
+    "checkout",
+    "gather",
     "guard",
     "labelled",
     "lenient",
     "measured",
+    "publish",
     "quorum",
     "require",
     "shielded",
@@ -76,6 +101,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "budgets.alerts": "BurnAlert",
+    "budgets.errors": "ErrorBudget",
+    "budgets.keyed": "Keyed",
+    "budgets.latency": "LatencyBudget",
+    "budgets.streams": "StreamLatency",
+    "budgets.windows": "Calendar Rolling Window",
     "drift.profile": "Profile Sampled",
     "drift.reference": "Reference",
     "drift.report": "DriftReport",
@@ -87,7 +118,11 @@ _HOMES = {
     "policies.guards": "guard labelled measured shielded waived",
     "policies.thresholds": "at_least at_most between require",
     "policies.timing": "cached",
-    "protocols": "Check Clock Measure Meter Policy Sink",
+    "protocols": "Check Clock Measure Meter Policy Sink Store",
+    "sharing": "checkout gather publish",
+    "sketches.histogram": "Histogram",
+    "stores.memory": "MemoryStore",
+    "stores.sqlite": "SqliteStore",
     "values": "Action Decision Measurement Severity Verdict Waiver",
 }
 _HOME_OF = {name: f"mlguard.{home}" for home, names in _HOMES.items() for name in names.split()}

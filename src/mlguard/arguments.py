@@ -37,7 +37,9 @@ def real(parameter: str, value: object) -> float:
     """Read a number; NaN and the infinities are numbers, "inf" and "-inf" their JSON spelling."""
     if isinstance(value, str) and value in {"inf", "-inf"}:
         return float(value)
-    if isinstance(value, str | bytes) or not isinstance(value, SupportsFloat):
+    if not isinstance(value, float | int) and (  # the protocol takes ten times as long to ask
+        isinstance(value, str | bytes) or not isinstance(value, SupportsFloat)
+    ):
         raise refusal(parameter, value, "a number")
     try:
         return float(value)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlguard.protocols import Check
 
 _logger = logging.getLogger("mlguard")
+_CRASHED = "crashed: "
 
 
 def ask(check: Check) -> Verdict:
@@ -35,8 +36,17 @@ def crashed(name: str, error: Exception) -> Verdict:
         words = str(error)
     except Exception:  # noqa: BLE001 -- an error may even fail to say what it is
         words = "(it cannot say why)"
-    reason = f"crashed: {type(error).__name__}" + (f": {words}" if words else "")
+    reason = f"{_CRASHED}{type(error).__name__}" + (f": {words}" if words else "")
     return Verdict(name, Severity.UNKNOWN, reason)
+
+
+def crashes_in(verdict: Verdict) -> list[Verdict]:
+    """Find the verdicts of checks that crashed, in a verdict and all its causes."""
+    inside = (cause for cause in verdict.causes if isinstance(cause, Verdict))
+    found = [each for cause in inside for each in crashes_in(cause)]
+    if verdict.severity is Severity.UNKNOWN and verdict.reason.startswith(_CRASHED):
+        found.insert(0, verdict)
+    return found
 
 
 def name_for(source: object) -> str:

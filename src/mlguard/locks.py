@@ -21,6 +21,10 @@ class Locked:
         self._lock = threading.Lock()
         _alive[id(self)] = self
 
+    def _after_fork(self) -> None:
+        """Make the object usable in a forked child, where its lock may be held for ever."""
+        self._lock = threading.Lock()
+
     def __getstate__(self) -> dict[str, Any]:
         slots = (name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()))
         state = {name: getattr(self, name) for name in slots if hasattr(self, name)}
@@ -41,7 +45,10 @@ _alive: weakref.WeakValueDictionary[int, Locked] = weakref.WeakValueDictionary()
 
 def _renew() -> None:
     for owner in list(_alive.values()):
-        owner._lock = threading.Lock()  # noqa: SLF001 -- the child's copy may be held for ever
+        try:
+            owner._after_fork()  # noqa: SLF001 -- it is ours
+        except AttributeError:
+            continue  # another thread was making it: here nobody has it
 
 
 if hasattr(os, "register_at_fork"):

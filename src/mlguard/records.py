@@ -107,7 +107,7 @@ def parsed(text: str, kind: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
         found = record.get("kind"), record.get("schema")
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise refusal("text", text, f"the JSON of a {kind}: {error}") from None
     for name, given, expected in zip(("kind", "schema"), found, (kind, 1), strict=True):
         if given != expected:

@@ -14,7 +14,15 @@ import mlguard
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-PUBLIC = ["mlguard", "mlguard.drift", "mlguard.performance", "mlguard.testing"]
+PUBLIC = [
+    "mlguard",
+    "mlguard.drift",
+    "mlguard.integrations.opentelemetry",
+    "mlguard.integrations.prometheus",
+    "mlguard.integrations.redis",
+    "mlguard.performance",
+    "mlguard.testing",
+]
 NOT_OUR_WORDS = {"manager", "handler", "helper", "helpers", "util", "utils", "base"}
 NOT_OUR_PHRASES = re.compile(r"drift score|model health", re.IGNORECASE)
 MODULES = ["mlguard", *(m.name for m in pkgutil.walk_packages(mlguard.__path__, "mlguard."))]

@@ -15,14 +15,20 @@ from mlguard import (
     Check,
     Clock,
     Decision,
+    ErrorBudget,
     GuardBreached,
     GuardUnknown,
+    Keyed,
+    LatencyBudget,
     Measure,
     Measurement,
+    MemoryStore,
     Meter,
     Policy,
     Severity,
     Sink,
+    SqliteStore,
+    Store,
     Verdict,
     Waiver,
     at_least,
@@ -41,7 +47,17 @@ from mlguard import (
     waived,
     worst,
 )
-from mlguard.testing import ManualClock, RecordingSink, ScriptedCheck, check_check, check_policy
+from mlguard.integrations.opentelemetry import instrument
+from mlguard.integrations.prometheus import Exporter, counts, query, rules
+from mlguard.integrations.redis import RedisStore
+from mlguard.testing import (
+    ManualClock,
+    RecordingSink,
+    ScriptedCheck,
+    check_check,
+    check_policy,
+    check_store,
+)
 
 
 class Latency:
@@ -147,3 +163,38 @@ def sinks() -> None:
     sink: Sink = recording
     sink(Decision(Action.ROLLBACK, "errors"))
     assert_type(recording.decisions, list[Decision])
+
+
+def stores(clock: ManualClock) -> None:
+    for store in (
+        MemoryStore(clock=clock),
+        SqliteStore("guard.db", clock=clock),
+        RedisStore.from_url("redis://localhost", prefix="mine:"),
+    ):
+        assert_type(store.load("key"), tuple[bytes, int] | None)
+        assert_type(store.save("key", b"", if_version=0), int)
+        assert_type(store.acquire("decider", timedelta(seconds=30)), int | None)
+        shared: Store = store
+        assert_type(shared.keys(), list[str])
+    check_store(lambda: MemoryStore(clock=clock), advance=clock.advance)
+
+    SqliteStore()  # type: ignore[call-arg]
+    MemoryStore().save("key", "text")  # type: ignore[arg-type]
+    RedisStore("redis://localhost")  # type: ignore[arg-type]
+
+
+def metrics(gate: Check) -> None:
+    latency = LatencyBudget({0.99: 0.05})
+    tenants = Keyed(lambda: ErrorBudget(0.999))
+    exporter = Exporter({"latency": latency, "errors": tenants, "gate": gate}, max_series=100)
+    assert_type(exporter.update("gate"), dict[str, Verdict])
+    instrument({"latency": latency, "gate": gate})
+    assert_type(rules({"errors": tenants}, match={"job": "scoring"}, by=["job"], stale=60.0), str)
+    url = "http://prometheus:9090"
+    guard(query(url, "up", unit="share", timeout=timedelta(seconds=2)), at_least(1))
+    new = counts(url, {"good": "requests_total", "bad": "errors_total"})
+    ErrorBudget(0.999).observe_counts(**new())
+
+    Exporter({"latency": latency.measure})  # type: ignore[dict-item]
+    rules([gate])  # type: ignore[arg-type]
+    query(url)  # type: ignore[call-arg]

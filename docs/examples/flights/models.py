@@ -9,8 +9,9 @@ broken     the very same trees, fed by a departure board that calls Newark ``KEW
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -18,35 +19,43 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer
 from threadpoolctl import threadpool_limits
 
-from data import FEED, WEATHER
+from data import AIRPORTS, FEED, WEATHER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
 TIMETABLE: Final = ["hour", "weekday", "carrier", "origin", "distance"]
 LIVE: Final = [*TIMETABLE, *FEED, *WEATHER]
+CARRIERS: Final = "9E AA AS B6 DL EV F9 FL HA MQ OO UA US VX WN YV"
 SEED: Final = 2013
+
+Features: TypeAlias = "pd.DataFrame | NDArray[np.float64]"
 
 
 class Classifier(Protocol):
     """What we use of a scikit-learn classifier."""
 
-    def predict_proba(self, features: pd.DataFrame) -> NDArray[np.float64]:
+    def predict_proba(self, features: Features) -> NDArray[np.float64]:
         """Return one row of class probabilities per row of features."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A fitted classifier and the columns that it reads."""
+    """A fitted classifier and what it reads of the flights."""
 
-    columns: list[str]
+    encode: Callable[[pd.DataFrame], Features]
     classifier: Classifier
 
     def predict(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """Return the probability of being late for each row."""
-        return self.classifier.predict_proba(_features(rows, self.columns))[:, 1]
+        return self.score(self.encode(rows))
+
+    def score(self, features: Features) -> NDArray[np.float64]:
+        """Return the probability of being late for rows that are encoded already, as a service has them."""
+        return self.classifier.predict_proba(features)[:, 1]
 
 
 def train_champion(rows: pd.DataFrame) -> Model:
@@ -56,7 +65,7 @@ def train_champion(rows: pd.DataFrame) -> Model:
         (SplineTransformer(n_knots=5, degree=3), ["hour", "distance"]),
     )
     classifier = make_pipeline(encode, LogisticRegression(max_iter=500))
-    return Model(TIMETABLE, classifier.fit(_features(rows, TIMETABLE), rows["late"]))
+    return Model(_timetable, classifier.fit(_timetable(rows), rows["late"]))
 
 
 def train_candidate(rows: pd.DataFrame) -> Model:
@@ -64,13 +73,13 @@ def train_candidate(rows: pd.DataFrame) -> Model:
     classifier = HistGradientBoostingClassifier(
         max_iter=120,
         early_stopping=False,
-        categorical_features="from_dtype",
+        categorical_features=[LIVE.index("carrier"), LIVE.index("origin")],
         random_state=SEED,
     )
     with threadpool_limits(
         1, user_api="openmp"
     ):  # on a busy machine two threads wait for each other most of the time
-        return Model(LIVE, classifier.fit(_features(rows, LIVE), rows["late"]))
+        return Model(_numbers, classifier.fit(_numbers(rows), rows["late"]))
 
 
 def join_feed(flights: pd.DataFrame, feed: pd.DataFrame) -> pd.DataFrame:
@@ -83,5 +92,11 @@ def break_feed(feed: pd.DataFrame) -> pd.DataFrame:
     return feed.assign(origin=feed["origin"].replace("EWR", "KEWR"))
 
 
-def _features(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return rows[columns].astype({"carrier": "category", "origin": "category"})
+def _timetable(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[TIMETABLE].astype({"carrier": "category", "origin": "category"})
+
+
+def _numbers(rows: pd.DataFrame) -> NDArray[np.float64]:
+    carrier = pd.Categorical(rows["carrier"], CARRIERS.split()).codes
+    origin = pd.Categorical(rows["origin"], list(AIRPORTS)).codes
+    return rows[LIVE].assign(carrier=carrier, origin=origin).to_numpy("float64")

@@ -67,9 +67,9 @@ def section(title: str, lead: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{intro}{body}</section>"
 
 
-def card(name: str, verdict: Verdict, why: str) -> str:
-    """Return the headline verdict on one candidate."""
-    word = "Passed" if verdict.ok else "Stopped"
+def card(name: str, verdict: Verdict, why: str, *, word: str = "") -> str:
+    """Return a headline verdict, as a word and a reason."""
+    word = word or ("Passed" if verdict.ok else "Stopped")
     return f'<div class="card {KIND[verdict.severity]}"><p class="badge">{word}</p><h2>{escape(name)}</h2><p>{escape(why)}</p></div>'
 
 

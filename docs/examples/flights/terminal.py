@@ -36,6 +36,13 @@ STYLE: Final = {
     Severity.WARN: ("!", "yellow"),
     Severity.BREACH: ("✘", "red"),
 }
+MARK: Final = {
+    Severity.OK: ("·", "dim"),
+    Severity.UNKNOWN: ("?", "dim"),
+    Severity.WARN: ("▒", "yellow"),
+    Severity.BREACH: ("█", "red"),
+}
+"""One character for a verdict among many."""
 WIDEST: Final = 112
 FEW: Final = 4
 
@@ -101,10 +108,10 @@ class Screen:
         self.console.print(table)
         self.console.print()
 
-    def verdict(self, title: str, verdict: Verdict, why: str) -> None:
+    def verdict(self, title: str, verdict: Verdict, why: str, *, word: str = "") -> None:
         """Show a verdict in one sentence and as a tree, whose many fine leaves are only counted."""
         sign, colour = STYLE[verdict.severity]
-        word = "PASSED" if verdict.ok else "STOPPED"
+        word = word or ("PASSED" if verdict.ok else "STOPPED")
         self.console.print(
             Panel(
                 Text(why),

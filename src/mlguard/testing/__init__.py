@@ -4,5 +4,13 @@ from __future__ import annotations
 
 from mlguard.testing.conformance import check_check, check_policy
 from mlguard.testing.doubles import ManualClock, RecordingSink, ScriptedCheck
+from mlguard.testing.stores import check_store
 
-__all__ = ["ManualClock", "RecordingSink", "ScriptedCheck", "check_check", "check_policy"]
+__all__ = [
+    "ManualClock",
+    "RecordingSink",
+    "ScriptedCheck",
+    "check_check",
+    "check_policy",
+    "check_store",
+]

@@ -10,6 +10,7 @@ from act2 import page, words
 from act2.weeks import count
 from mlguard import Severity
 from story import Chapter
+from terminal import MARK
 
 if TYPE_CHECKING:
     from act2.weeks import Weeks
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from terminal import Screen
 
 TITLE: Final = "Act 2 · The data"
-MARKS: Final = {
-    Severity.OK: ("·", "dim"),
-    Severity.UNKNOWN: ("?", "dim"),
-    Severity.WARN: ("▒", "yellow"),
-    Severity.BREACH: ("█", "red"),
-}
 
 
 def play(story: Story, screen: Screen) -> Chapter:
@@ -56,6 +51,6 @@ def _show(weeks: Weeks, screen: Screen) -> None:
 
 
 def _mark(column: ColumnReport) -> tuple[str, str]:
-    sign, style = MARKS[column.severity]
+    sign, style = MARK[column.severity]
     strong = column.severity is Severity.BREACH and column.effect > 4 * column.settings.breach.limit
     return sign, f"bold bright_{style}" if strong else style

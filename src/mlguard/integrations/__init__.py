@@ -1,0 +1,1 @@
+"""One file for each place where mlguard is put to work, one foreign library each, imported late."""

@@ -1,0 +1,290 @@
+"""What a guard does at the edge of a service, whatever the protocol."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from mlguard.arguments import refusal, seconds
+from mlguard.budgets.keyed import Keyed
+from mlguard.budgets.streams import StreamLatency
+from mlguard.checks import checked, crashed, crashes_in
+from mlguard.clocks import unix_clock
+from mlguard.locks import Locked
+from mlguard.policies.combine import worst
+from mlguard.policies.timing import Cached, cached
+from mlguard.values import Action, Decision, Severity, Verdict
+
+if TYPE_CHECKING:
+    from mlguard.protocols import Check, Clock, Sink
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class Times(Protocol):
+    """Counts latencies, as a `LatencyBudget` does."""
+
+    def observe(self, seconds: float, /) -> object:
+        """Count a latency."""
+        ...
+
+
+class Counts(Protocol):
+    """Counts good and bad, as an `ErrorBudget` does."""
+
+    def observe(self, good: bool, /) -> object:  # noqa: FBT001 -- it is what was seen
+        """Count a request."""
+        ...
+
+
+class Rows(Protocol):
+    """Counts rows of features, as a `Profile` and a `Sampled` do."""
+
+    def observe(self, row: Mapping[str, Any], /) -> object:
+        """Count a row."""
+        ...
+
+
+Latency: TypeAlias = Times | StreamLatency | Keyed[Any]
+Errors: TypeAlias = Counts | Keyed[Any]
+Classify: TypeAlias = Callable[[int | None, BaseException | None], bool | None]
+OnBreach: TypeAlias = Literal["header", "reject"] | Callable[[Verdict], object]
+OnError: TypeAlias = Literal["open", "closed"]
+
+FEATURES = "mlguard.features"
+"""Where the app puts its row of features: in the ASGI scope or the WSGI environ."""
+
+HEADER = "mlguard-severity"
+"""The response header that tells of a breach."""
+
+REFUSAL = b"Service Unavailable\n"
+"""The body of the guard's own answer."""
+
+_TOLD_EVERY = 60.0
+_FIRST_BAD_STATUS = 500
+
+
+def good(status: int | None, error: BaseException | None) -> bool | None:
+    """Classify an answer: an exception (so a timeout) and a status from 500 on are bad."""
+    return error is None and (status is None or status < _FIRST_BAD_STATUS)
+
+
+def row_of(scope: Mapping[str, Any]) -> Any:
+    """Give the row of features that the app put in the scope of its request, or None."""
+    return scope.get(FEATURES)
+
+
+class Edge(Locked, Generic[A]):
+    """The guards around one app or function. Thread-safe; its own counts are per process.
+
+    Attributes:
+        acting: The verdict that refuses or marks requests, if there is one.
+        due: When it is time to `ask` again, by the clock.
+        crashes: How often the guard itself crashed.
+        rejected: How many requests the guard answered itself.
+    """
+
+    __slots__ = (
+        "_check",
+        "_closed_until",
+        "_every",
+        "_heeded",
+        "_on_breach",
+        "_on_error",
+        "_pace",
+        "_refusal",
+        "_sinks",
+        "_told",
+        "_unix",
+        "acting",
+        "app",
+        "classify",
+        "clock",
+        "crashes",
+        "due",
+        "errors",
+        "key",
+        "latency",
+        "opens",
+        "profile",
+        "rejected",
+        "retry_after",
+        "row_of",
+    )
+
+    def __init__(
+        self,
+        app: A,
+        *,
+        latency: Latency | None = None,
+        errors: Errors | None = None,
+        profile: Rows | None = None,
+        check: Check | None = None,
+        on_breach: OnBreach | None = None,
+        retry_after: float | timedelta = 10.0,
+        every: float | timedelta = 1.0,
+        key: Callable[[Any], str] | None = None,
+        classify: Classify | None = None,
+        on_error: OnError = "open",
+        sinks: Sequence[Sink] = (),
+        clock: Clock = time.perf_counter,
+        row_of: Callable[[Any], Any] = row_of,
+    ) -> None:
+        super().__init__()
+        if not callable(app):
+            raise refusal("app", app, "a callable")
+        self.app = app
+        self.latency: Any = _meter("latency", latency)
+        self.errors: Any = _meter("errors", errors)
+        self.profile = _meter("profile", profile)
+        keyed = isinstance(latency, Keyed) or isinstance(errors, Keyed)
+        if keyed is (key is None):
+            raise refusal("key", key, "given exactly when latency or errors is a Keyed family")
+        self.key = key
+        self.opens = keyed or isinstance(latency, StreamLatency)
+        self.classify = good if classify is None else _plain("classify", classify)
+        self.row_of = row_of
+        self.clock = clock
+        self._unix = unix_clock(monotonic=clock)
+        self._sinks = tuple(_plain("sinks", sink) for sink in sinks)
+        self._every = seconds("every", every)
+        self.retry_after = math.ceil(seconds("retry_after", retry_after))
+        if on_error not in {"open", "closed"}:
+            raise refusal("on_error", on_error, '"open" or "closed"')
+        self._on_error = on_error
+        if on_breach not in (None, "header", "reject"):
+            _plain("on_breach", on_breach)
+        self._on_breach = on_breach
+        self._check = None if on_breach is None else self._asked(check)
+        self._pace = (
+            0.0 if check is self._check else self._every
+        )  # a Cached of the user's knows best
+        self._heeded: Verdict | None = None
+        self._refusal: Verdict | None = None
+        self._closed_until = -math.inf
+        self._told: dict[str, float] = {}
+        self.acting: Verdict | None = None
+        self.due = math.inf if self._check is None else -math.inf
+        self.crashes = 0
+        self.rejected = 0
+
+    def _asked(self, check: Check | None) -> Cached:
+        given = [self.latency, self.errors] if check is None else [check]
+        checks = [checked(each) for each in given if each is not None]
+        if not checks:
+            raise refusal("check", check, "given, or latency or errors, since on_breach is")
+        one = checks[0] if len(checks) == 1 else worst("serving", *checks)
+        return one if isinstance(one, Cached) else cached(one, self._every, clock=self.clock)
+
+    def ask(self, now: float) -> None:
+        """Ask the check, and see for how long requests need not ask again."""
+        acting, due = None, math.inf
+        if self._check is not None:
+            verdict = self._check()
+            self._heed(verdict)
+            if verdict.severity is Severity.BREACH and isinstance(self._on_breach, str):
+                acting = verdict
+            due = now + self._pace
+        with self._lock:
+            if now < self._closed_until:
+                acting, due = acting or self._refusal, min(due, self._closed_until)
+            self.acting, self.due = acting, due
+
+    def _heed(self, verdict: Verdict) -> None:
+        """Do what is due once for each verdict."""
+        with self._lock:
+            new = verdict is not self._heeded
+            self._heeded = verdict
+        if new and (crashes := crashes_in(verdict)):
+            self.crashed("check", crashes[0], closes=verdict.in_doubt)
+        if new and verdict.severity is Severity.BREACH and callable(self._on_breach):
+            try:
+                self._on_breach(verdict)
+            except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                self.crashed("on_breach", crash)
+
+    def refuses(self, verdict: Verdict) -> bool:
+        """Tell whether the acting verdict refuses the request or marks it; count a refusal."""
+        if verdict.severity is Severity.BREACH and self._on_breach == "header":
+            return False
+        with self._lock:
+            self.rejected += 1
+        return True
+
+    def meters(self, scope: Any) -> tuple[Any, Any]:
+        """Give the meters of latency and errors for a request, by key where they are families.
+
+        A request whose key cannot be told is counted with the keys beyond the bound.
+        """
+        key = None
+        if self.key is not None:
+            try:
+                told = self.key(scope)
+                if not isinstance(told, str):
+                    raise refusal("key", told, "a string")  # noqa: TRY301 -- told like any crash
+                key = told
+            except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                self.crashed("key", crash)
+        return self._member("latency", self.latency, key), self._member("errors", self.errors, key)
+
+    def _member(self, place: str, meter: Any, key: str | None) -> Any:
+        if not isinstance(meter, Keyed):
+            return meter
+        try:
+            return meter[meter.overflow if key is None else key]
+        except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+            self.crashed(place, crash)
+            return None
+
+    def crashed(self, place: str, cause: Exception | Verdict, *, closes: bool = True) -> None:
+        """Count a crash of the guard; log it and tell the sinks at most once a minute a place."""
+        now = self.clock()
+        with self._lock:
+            self.crashes += 1
+            tell = now - self._told.get(place, -math.inf) >= _TOLD_EVERY
+            if tell:
+                self._told[place] = now
+            if closes and self._on_error == "closed":
+                self._closed_until = now + self._every
+                reason = f"the guard crashed in {place}, and on_error is closed"
+                self._refusal = Verdict("guard", Severity.UNKNOWN, reason)
+                self.due = -math.inf
+        if tell:
+            self._tell(place, cause if isinstance(cause, Verdict) else crashed(place, cause))
+
+    def _tell(self, place: str, verdict: Verdict) -> None:
+        at = self._unix()
+        decision = Decision(
+            Action.ALERT,
+            f"the guard of the service has crashed in {place}: {verdict.reason}",
+            at=at,
+            key=f"guard crashed in {place}: {at // _TOLD_EVERY:.0f}",
+            verdicts=(verdict,),
+        )
+        for sink in self._sinks:
+            try:
+                sink(decision)
+            except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                self.crashed("sink", crash)
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self.crashes = self.rejected = 0
+
+
+def _meter(parameter: str, meter: T | None) -> T | None:
+    fits = isinstance(meter, StreamLatency | Keyed) or callable(getattr(meter, "observe", None))
+    if meter is not None and not fits:
+        raise refusal(parameter, meter, "a meter with observe(), or None")
+    return meter
+
+
+def _plain(parameter: str, value: T) -> T:
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise refusal(parameter, value, "a callable, and no coroutine function")
+    return value

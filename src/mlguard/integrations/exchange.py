@@ -1,0 +1,125 @@
+"""One request or call on its way through a guard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlguard.budgets.streams import Stream, StreamLatency
+
+if TYPE_CHECKING:
+    from mlguard.integrations.edge import Edge
+
+
+class Exchange:
+    """One request or call on its way, observed once. Not thread-safe: it follows one request.
+
+    Attributes:
+        status: Of the answer, once it began.
+        last: When the last item of the answer was handed over.
+        gone: Whether the client left.
+        over: Whether it was observed.
+    """
+
+    __slots__ = (
+        "_meters",
+        "_stream",
+        "edge",
+        "gone",
+        "last",
+        "over",
+        "scope",
+        "started",
+        "status",
+    )
+
+    def __init__(self, edge: Edge[Any], scope: Any, started: float) -> None:
+        self.edge = edge
+        self.scope = scope
+        self.started = started
+        self.status: int | None = None
+        self.last: float | None = None
+        self.gone = self.over = False
+        self._meters: tuple[Any, Any] | None = None
+        self._stream: Stream | None = None
+
+    def item(self) -> None:
+        """Note that the next item of the answer is handed over."""
+        edge = self.edge
+        self.last = edge.clock()
+        if edge.opens:
+            self._open()
+            if self._stream is not None:
+                try:
+                    self._stream.item()
+                except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                    edge.crashed("latency", crash)
+
+    def _open(self) -> tuple[Any, Any]:
+        """Find the meters, once, and begin the stream as of the start of the request."""
+        if self._meters is None:
+            edge = self.edge
+            self._meters = edge.meters(self.scope)
+            latency = self._meters[0]
+            if isinstance(latency, StreamLatency):
+                try:
+                    start = latency.clock() - (edge.clock() - self.started)
+                    self._stream = latency.start(intended_start=start)
+                except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                    edge.crashed("latency", crash)
+                    self._meters = None, self._meters[1]
+        return self._meters
+
+    def finished(self) -> None:
+        """Observe that it ended with its last item, or now if it has none."""
+        self.end(self.edge.clock() if self.last is None else self.last)
+        self.features()
+
+    def failed(self, error: BaseException) -> None:
+        """Observe that it ended otherwise, unless it was observed before."""
+        if not self.over:
+            self.end(self.edge.clock(), error)
+            self.features()
+
+    def end(self, at: float, error: BaseException | None = None) -> None:
+        """Observe how it went, from its start to `at`.
+
+        A client that left makes it neither good nor bad; it is timed then only if the answer had
+        not begun, for the client waited at least that long.
+        """
+        self.over = True
+        edge = self.edge
+        latency, errors = self._open() if edge.opens else (edge.latency, edge.errors)
+        cut = self.gone or not (error is None or isinstance(error, Exception))
+        try:
+            if self._stream is not None:
+                if cut:
+                    self._stream.cut()
+                self._stream.__exit__(None if error is None else type(error))
+            elif latency is not None and not (cut and self._begun):
+                latency.observe(at - self.started)
+        except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+            edge.crashed("latency", crash)
+        if errors is not None and not cut:
+            place = "classify"
+            try:
+                fine = edge.classify(self.status, error)
+                place = "errors"
+                if fine is not None:
+                    errors.observe(fine)
+            except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                edge.crashed(place, crash)
+
+    def features(self) -> None:
+        """Count the row of features, if there is one and something to count it."""
+        profile = self.edge.profile
+        if profile is not None:
+            try:
+                row = self.edge.row_of(self.scope)
+                if row is not None:
+                    profile.observe(row)
+            except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+                self.edge.crashed("profile", crash)
+
+    @property
+    def _begun(self) -> bool:
+        return self.status is not None or self.last is not None

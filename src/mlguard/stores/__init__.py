@@ -1,0 +1,1 @@
+"""Stores of states and leases that processes share."""
