@@ -17,9 +17,12 @@ REFERENCE = ROOT / "docs" / "reference"
 PUBLIC = [
     "mlguard",
     "mlguard.drift",
+    "mlguard.integrations.asgi",
     "mlguard.integrations.opentelemetry",
     "mlguard.integrations.prometheus",
     "mlguard.integrations.redis",
+    "mlguard.integrations.wrap",
+    "mlguard.integrations.wsgi",
     "mlguard.performance",
     "mlguard.testing",
 ]

@@ -47,9 +47,12 @@ from mlguard import (
     waived,
     worst,
 )
+from mlguard.integrations.asgi import App as ASGIApp
+from mlguard.integrations.asgi import GuardMiddleware
 from mlguard.integrations.opentelemetry import instrument
 from mlguard.integrations.prometheus import Exporter, counts, query, rules
 from mlguard.integrations.redis import RedisStore
+from mlguard.integrations.wrap import wrap
 from mlguard.testing import (
     ManualClock,
     RecordingSink,
@@ -198,3 +201,19 @@ def metrics(gate: Check) -> None:
     Exporter({"latency": latency.measure})  # type: ignore[dict-item]
     rules([gate])  # type: ignore[arg-type]
     query(url)  # type: ignore[call-arg]
+
+
+def serving(app: ASGIApp, gate: Check) -> None:
+    latency, errors = LatencyBudget({0.99: 0.05}), ErrorBudget(0.999)
+    guarded = GuardMiddleware(app, latency=latency, errors=errors, check=gate, on_breach="reject")
+    assert_type(guarded.rejected, int)
+
+    def predict(row: dict[str, float]) -> float:
+        return row["distance"]
+
+    wrapped = wrap(predict, latency=latency, on_breach=print)
+    assert_type(wrapped({"distance": 1.0}), float)
+
+    GuardMiddleware(app, on_breach="explode")  # type: ignore[arg-type]
+    GuardMiddleware(app, latency=0.05)  # type: ignore[arg-type]
+    wrapped("distance")  # type: ignore[arg-type]
