@@ -111,9 +111,10 @@ def publish(
     name = quote(name_of("source", source), safe="", errors=_ANY_NAME)
     where = f"{name_of('key', key)}/{name}"
     now = clock or unix_clock()
+    own = _clock_of(meter) or now
     while True:
-        found = store.load(where)
-        part = _Part(_run_of(meter), now(), meter.to_json())
+        found = store.load(where)  # as old as the windows of a meter whose clock is behind
+        part = _Part(_run_of(meter), min(now(), own()), meter.to_json())
         if found is not None:
             with _naming(where):
                 part = _following(_Part.read(found[0]), part, meter, source=source, clock=now)
@@ -219,9 +220,8 @@ def checkout(store: Store, key: str, make: Callable[[], T]) -> Iterator[T]:
     found = store.load(name_of("key", key))
     meter = make()
     if found is not None:
-        of: Any = meter.example() if isinstance(meter, Keyed) else meter
         with _naming(key):
-            meter = meter + _read(found[0].decode(errors="replace"), getattr(of, "clock", None))
+            meter = meter + _read(found[0].decode(errors="replace"), _clock_of(meter))
     yield meter
     store.save(key, meter.to_json().encode(), if_version=found[1] if found else 0)
 
@@ -252,6 +252,12 @@ def _read(text: str, clock: Clock | None) -> Any:
 
         return Histogram.from_json(text)
     return read_budget(text, clock)
+
+
+def _clock_of(meter: Any) -> Clock | None:
+    of = meter.example() if isinstance(meter, Keyed) else meter
+    found: Clock | None = getattr(of, "clock", None)
+    return found
 
 
 def _retired(meter: Any) -> Any:

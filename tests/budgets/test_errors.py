@@ -313,6 +313,15 @@ def test_bad_counts_are_refused_and_leave_everything_as_it_was(counts: dict[str,
     assert errors.to_json() == before
 
 
+def test_what_is_invalid_is_in_the_words() -> None:
+    errors, _ = watched()
+    errors.observe("yes")  # type: ignore[arg-type]
+    assert errors.measure().details["reason"].endswith("; 1 were neither good nor bad")
+    for good in (np.int64(1), np.bool_(1), np.float64(1.0), 1):
+        errors.observe(good)  # type: ignore[arg-type]
+    assert errors.totals == {"good": 4, "bad": 0, "invalid": 1}
+
+
 def test_counts_may_be_numpys_and_large() -> None:
     errors, _ = watched()
     errors.observe_counts(good=np.int64(3), bad=np.uint8(2))  # type: ignore[arg-type]
@@ -341,10 +350,10 @@ def test_nothing_at_all_is_no_observation() -> None:
         ({"slo": math.nan}, "slo = nan"),
         ({"slo": 99.9}, "slo = 99.9"),
         ({"slo": "0.999"}, "slo = '0.999': must be a number"),
-        ({"period": 0}, "duration = 0"),
-        ({"period": -timedelta(days=1)}, "duration"),
-        ({"period": math.inf}, "duration = inf"),
-        ({"period": "month"}, "duration = 'month'"),
+        ({"period": 0}, "period = 0"),
+        ({"period": -timedelta(days=1)}, "period"),
+        ({"period": math.inf}, "period = inf"),
+        ({"period": "month"}, "period = 'month'"),
         ({"min_bad_events": 0}, "min_bad_events = 0: must be a whole number of at least 1"),
         ({"min_bad_events": 2.5}, "min_bad_events = 2.5"),
         ({"min_coverage": -0.1}, "min_coverage = -0.1: must be between 0 and 1"),

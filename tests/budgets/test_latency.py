@@ -392,6 +392,15 @@ def test_every_kind_of_number_is_a_latency(value: Any) -> None:
     assert latency.quantile(0.5) == pytest.approx(1.0, rel=0.01)
 
 
+def test_what_is_invalid_is_in_the_words() -> None:
+    latency = budget()
+    for _ in range(1000):
+        latency.observe(timedelta(milliseconds=80))  # type: ignore[arg-type]
+    assert latency().reason.startswith("no requests and 1,000 that were no latency in 0 s of 5 min")
+    latency.observe(0.01)
+    assert ", 1 request and 1,000 that were no latency in" in latency().reason
+
+
 def test_infinity_is_slower_than_every_limit() -> None:
     latency = of(0, 500)
     latency.observe_many([math.inf] * 50)
@@ -538,7 +547,7 @@ def test_with_fewer_allowed_it_warns_and_does_not_breach_without_an_interval() -
             "p99 = 20.02 ms (19.9 ms to 20.14 ms), limit 50 ms, 4,210 requests in 0 s of",
         ),
         (420, 4200, {}, "p99 = 79.76 ms (79.1 ms to 80.08 ms), limit 50 ms, 4,200 requests"),
-        (43, 4200, {}, ": above the limit; one at its limit looks this slow with a chance of 0.46"),
+        (43, 4200, {}, ": above the limit; a service at its limit looks so slow with a chance of 0.46"),
         (5, 4200, {"rule": "proven"}, " 4,200 requests in 0 s of 5 min: within the limit"),
         (41, 4200, {"rule": "proven"}, ": its interval contains the limit"),
     ],
@@ -652,9 +661,16 @@ def test_a_block_may_be_timed_from_when_it_was_due() -> None:
     with latency.timed(intended_start=START - 2.0):
         clock.advance(0.5)
     assert latency.quantile(1.0) == pytest.approx(2.5, rel=0.01)
-    with latency.timed(intended_start=START + 10.0):  # due only later: no latency at all
+    with latency.timed(intended_start=START + 10.0):  # the clock of another host is ahead
         clock.advance(0.5)
-    assert latency.totals == {"requests": 1, "invalid": 1, "over 0.05": 1}
+    assert latency.quantile(0.0) == pytest.approx(0.5, rel=0.01)
+    assert latency.totals == {"requests": 2, "invalid": 0, "over 0.05": 2}
+    waiting = latency.timed()
+    clock.advance(10.0)  # not in the block yet
+    for _ in range(2):
+        with waiting:
+            clock.advance(0.1)
+    assert latency.quantile(0.5) == pytest.approx(0.1, rel=0.01)
     for wrong in (math.nan, math.inf, "soon", START * 1000):
         with pytest.raises(ConfigurationError, match=r"^intended_start = "):
             latency.timed(intended_start=wrong)  # type: ignore[arg-type]

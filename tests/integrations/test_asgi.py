@@ -230,6 +230,21 @@ def test_a_client_that_leaves_while_it_waits_waited_that_long() -> None:
     assert guarded.seen == ([30.0], [])
 
 
+def test_a_client_that_left_before_the_answer_began_waited_until_it_left() -> None:
+    clock = ManualClock()
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        clock.advance(30.0)
+        await receive()
+        clock.advance(5.0)  # it looks up, and answers nobody
+        for message in ({**START, "status": 499}, body(b"gone")):
+            await send(message)
+
+    guarded = Guarded(app, clock=clock)
+    guarded.ask(Client(leaves_after=0))
+    assert guarded.seen == ([30.0], [])
+
+
 @pytest.mark.parametrize("before", [0, 2])
 def test_a_cancelled_request_is_like_a_client_that_left(before: int) -> None:
     clock, reached = ManualClock(), asyncio.Event()

@@ -244,6 +244,18 @@ def test_a_body_that_is_closed_before_its_end_was_cut_by_the_client() -> None:
     assert guarded.seen == ([], [])
 
 
+def test_a_body_that_is_asked_again_counts_once() -> None:
+    for chunks in ((), (b"a",)):
+        guarded = Guarded(answering(iter(chunks)))
+        environ = {"REQUEST_METHOD": "GET"}
+        body: Any = guarded.guard(environ, lambda *_: None)
+        for _ in range(2):
+            list(body)
+        body.close()
+        list(body)
+        assert guarded.seen == ([0.0], [True])
+
+
 def test_nobody_reads_the_body_of_head() -> None:
     guarded = Guarded(answering(Chunks(ManualClock(), b"a")))
     Server(leaves_after=0).ask(guarded.guard, "HEAD")

@@ -348,6 +348,15 @@ def test_a_host_behind_is_out_of_the_windows_and_in_the_totals() -> None:
     assert dict(found.sources.silent) == {"behind": DAY}
 
 
+def test_a_source_whose_meter_has_a_clock_behind_looks_silent() -> None:
+    """The wall clock of a host that slept is right again, the clock of its meter is not."""
+    store, clock, slept = MemoryStore(), ManualClock(START), ManualClock(START - 3600.0)
+    publish(budget(slept, good=100), store, "k", source="slept", clock=clock)
+    found = gather(store, "k", live=300.0, clock=clock)
+    assert dict(found.sources.silent) == {"slept": 3600.0}
+    assert found().severity is Severity.UNKNOWN
+
+
 # Restarts and twins.
 
 

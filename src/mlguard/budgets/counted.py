@@ -80,6 +80,8 @@ class Counted(Buffered):
         super().__init__()
         self.name = name_of("name", name)
         self.clock = unix_clock() if clock is None else clock
+        if not callable(self.clock):
+            raise refusal("clock", clock, "a callable that gives Unix seconds")
         self.sources: Sources | None = None
         self._tick, self._origin = self.clock, 0.0
         if isinstance(self.clock, UnixClock):  # its two parts are quicker than the call

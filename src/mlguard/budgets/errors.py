@@ -28,7 +28,7 @@ _PERIOD_SLOTS = 360
 _QUARTER = 900.0
 """Seconds: every time zone's midnight lies on a quarter of an hour."""
 CONFIDENCE = 0.95
-_TRUTHS = (bool, np.bool_, int, float)
+_TRUTHS = (bool, np.bool_, int, np.integer, float)
 
 
 class ErrorBudget(Counted):
@@ -87,7 +87,11 @@ class ErrorBudget(Counted):
     ) -> None:
         super().__init__(name, clock)
         self.slo = share("slo", slo)
-        self.period = period if isinstance(period, Rolling | Calendar) else Rolling(period)
+        if not isinstance(period, Rolling | Calendar):
+            period = Rolling(seconds("period", period))
+        self.period = period
+        if isinstance(period, Calendar) and period.window(self.clock()).start % _QUARTER:
+            raise refusal("period", period, "one that begins on a quarter of an hour")
         if alerts is None:
             alerts = default_alerts(self.period.seconds)
         self.alerts = instances((BurnAlert,), "alerts", alerts)
@@ -249,7 +253,9 @@ class ErrorBudget(Counted):
             scale = seen.window / length / (1.0 - self.slo)
             high, low = (1.0 - scale * each for each in shares)
         else:
-            details["reason"] = covers_of(seen, self.min_coverage).removeprefix(", ") or str(seen)
+            why = covers_of(seen, self.min_coverage).removeprefix(", ") or str(seen)
+            invalid = self._totals["invalid"]
+            details["reason"] = f"{why}; {invalid:,} were neither good nor bad" if invalid else why
         return Measurement(
             f"{self.name} remaining",
             math.nan if remaining is None else remaining,
@@ -296,7 +302,9 @@ class ErrorBudget(Counted):
     def _settings(self) -> dict[str, Any]:
         period = self.period
         if isinstance(period, Calendar):
-            length: float | list[str] = [period.unit, period.tz]
+            length: Any = [period.unit, period.tz]
+            if period != Calendar(period.unit, tz=period.tz):
+                length.append(period.start)
         else:
             length = period.seconds
         return {
@@ -312,8 +320,8 @@ class ErrorBudget(Counted):
         options = dict(settings)
         period = options.pop("period")
         if isinstance(period, list):
-            unit, tz = period
-            period = Calendar(unit, tz=tz)
+            unit, tz, *start = period
+            period = Calendar(unit, tz=tz, start=start[0] if start else None)
         alerts = [BurnAlert(*each) for each in options.pop("alerts")]
         slo = options.pop("slo")
         return cls(slo, period=period, alerts=alerts, **options, name=name, clock=clock)

@@ -146,8 +146,8 @@ class LatencyBudget(Counted):
                 it a stalled service measures one slow request and none of those that could not
                 start (coordinated omission).
         """
-        start = self.clock() if intended_start is None else moment("intended_start", intended_start)
-        return Timed(self, start)
+        due = math.inf if intended_start is None else moment("intended_start", intended_start)
+        return Timed(self, due)
 
     def _count(self, taken: Sequence[Any] | NDArray[np.float64]) -> None:
         values = taken if isinstance(taken, np.ndarray) else floats(taken)
@@ -292,21 +292,25 @@ class LatencyBudget(Counted):
             if proven and measurement.low is not None and measurement.low > limit:
                 return Severity.BREACH, Severity.BREACH, "too slow"
             chance = text.number(measurement.p_value or 0.0, 2)
-            words = f"above the limit; one at its limit looks this slow with a chance of {chance}"
+            words = (
+                f"above the limit; a service at its limit looks so slow with a chance of {chance}"
+            )
             return Severity.WARN, Severity.WARN, words
         if self.rule == "proven" and (measurement.high is None or measurement.high > limit):
             return Severity.OK, Severity.BREACH, "its interval contains the limit"
         return Severity.OK, Severity.OK, "within the limit"
 
     def _words(self, measurement: Measurement) -> str:
+        invalid = measurement.details["invalid"]
+        odd = f" and {invalid:,} that were no latency" if invalid else ""
         if not measurement.n:
-            return f"no requests in {self._span(measurement)}"
+            return f"no requests{odd} in {self._span(measurement)}"
         value, limit = text.apart(measurement.value, measurement.details["limit"], "s")
         interval = ""
         if measurement.low is not None and measurement.high is not None:
             ends = (text.quantity(end, "s") for end in (measurement.low, measurement.high))
             interval = f" ({' to '.join(ends)})"
-        count = f"{measurement.n:,} request{'' if measurement.n == 1 else 's'}"
+        count = f"{measurement.n:,} request{'' if measurement.n == 1 else 's'}{odd}"
         span = self._span(measurement)
         return f"{measurement.name} = {value}{interval}, limit {limit}, {count} in {span}"
 
@@ -342,13 +346,14 @@ class Timed:
     Made by `latency.timed()`.
     """
 
-    __slots__ = ("_budget", "_start")
+    __slots__ = ("_budget", "_due", "_start")
 
-    def __init__(self, budget: LatencyBudget, start: float) -> None:
+    def __init__(self, budget: LatencyBudget, due: float) -> None:
         self._budget = budget
-        self._start = start
+        self._due = due
 
     def __enter__(self) -> Self:
+        self._start = min(self._due, self._budget.clock())  # hosts disagree on what time it is
         return self
 
     def __exit__(self, *_: object) -> None:

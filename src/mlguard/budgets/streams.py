@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -90,8 +91,8 @@ class StreamLatency(Family[LatencyBudget]):
             intended_start: When it was due, in Unix seconds, where it may have had to wait; see
                 `LatencyBudget.timed`.
         """
-        start = self.clock() if intended_start is None else moment("intended_start", intended_start)
-        return Stream(self._parts, self.clock, start)
+        due = math.inf if intended_start is None else moment("intended_start", intended_start)
+        return Stream(self._parts, self.clock, min(due, self.clock()))
 
     def measure(self) -> list[Measurement]:
         """Measure each part: its quantile nearest to its limit."""

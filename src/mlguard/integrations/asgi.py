@@ -136,7 +136,7 @@ class _Exchange(Exchange):
     async def receive(self) -> Message:
         message = await self.inner_receive()
         if message["type"] == "http.disconnect":
-            self.gone = True
+            self.leave()
         return message
 
     async def send(self, message: Message) -> None:
@@ -155,7 +155,7 @@ class _Exchange(Exchange):
                 await self.inner_send(message)
                 return
         except OSError:
-            self.gone = True
+            self.leave()
             raise
         self.end(self.edge.clock())  # what the client does from here on is its own affair
         if self.edge.profile is None:

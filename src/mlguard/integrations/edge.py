@@ -10,7 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from mlguard.arguments import refusal, seconds
+from mlguard.budgets.errors import ErrorBudget
 from mlguard.budgets.keyed import Keyed
+from mlguard.budgets.latency import LatencyBudget
 from mlguard.budgets.streams import StreamLatency
 from mlguard.checks import checked, crashed, crashes_in
 from mlguard.clocks import unix_clock
@@ -139,8 +141,8 @@ class Edge(Locked, Generic[A]):
         if not callable(app):
             raise refusal("app", app, "a callable")
         self.app = app
-        self.latency: Any = _meter("latency", latency)
-        self.errors: Any = _meter("errors", errors)
+        self.latency: Any = _meter("latency", latency, ErrorBudget)
+        self.errors: Any = _meter("errors", errors, (LatencyBudget, StreamLatency))
         self.profile = _meter("profile", profile)
         keyed = isinstance(latency, Keyed) or isinstance(errors, Keyed)
         if keyed is (key is None):
@@ -157,7 +159,9 @@ class Edge(Locked, Generic[A]):
         if on_error not in {"open", "closed"}:
             raise refusal("on_error", on_error, '"open" or "closed"')
         self._on_error = on_error
-        if on_breach not in (None, "header", "reject"):
+        if on_breach not in (None, "header", "reject") and not callable(on_breach):
+            raise refusal("on_breach", on_breach, 'None, "header", "reject" or a callable')
+        if callable(on_breach):
             _plain("on_breach", on_breach)
         self._on_breach = on_breach
         self._check = None if on_breach is None else self._asked(check)
@@ -277,10 +281,10 @@ class Edge(Locked, Generic[A]):
         self.crashes = self.rejected = 0
 
 
-def _meter(parameter: str, meter: T | None) -> T | None:
+def _meter(parameter: str, meter: T | None, unfit: type | tuple[type, ...] = ()) -> T | None:
     fits = isinstance(meter, StreamLatency | Keyed) or callable(getattr(meter, "observe", None))
-    if meter is not None and not fits:
-        raise refusal(parameter, meter, "a meter with observe(), or None")
+    if meter is not None and (not fits or isinstance(meter, unfit)):
+        raise refusal(parameter, meter, f"a meter of {parameter} with observe(), or None")
     return meter
 
 

@@ -16,16 +16,17 @@ class Exchange:
     Attributes:
         status: Of the answer, once it began.
         last: When the last item of the answer was handed over.
-        gone: Whether the client left.
+        left: When the client left, if it did.
         over: Whether it was observed.
     """
 
     __slots__ = (
         "_meters",
         "_stream",
+        "_waiting",
         "edge",
-        "gone",
         "last",
+        "left",
         "over",
         "scope",
         "started",
@@ -38,13 +39,22 @@ class Exchange:
         self.started = started
         self.status: int | None = None
         self.last: float | None = None
-        self.gone = self.over = False
+        self.left: float | None = None
+        self.over = False
         self._meters: tuple[Any, Any] | None = None
         self._stream: Stream | None = None
+
+    def leave(self) -> None:
+        """Note that the client left."""
+        if self.left is None:
+            self._waiting = not self._begun
+            self.left = self.edge.clock()
 
     def item(self) -> None:
         """Note that the next item of the answer is handed over."""
         edge = self.edge
+        if self.left is not None:
+            return
         self.last = edge.clock()
         if edge.opens:
             self._open()
@@ -84,19 +94,22 @@ class Exchange:
         """Observe how it went, from its start to `at`.
 
         A client that left makes it neither good nor bad; it is timed then only if the answer had
-        not begun, for the client waited at least that long.
+        not begun, until it left, for it waited that long.
         """
         self.over = True
         edge = self.edge
         latency, errors = self._open() if edge.opens else (edge.latency, edge.errors)
-        cut = self.gone or not (error is None or isinstance(error, Exception))
+        left = self.left
+        cut = left is not None or not (error is None or isinstance(error, Exception))
         try:
             if self._stream is not None:
                 if cut:
                     self._stream.cut()
                 self._stream.__exit__(None if error is None else type(error))
-            elif latency is not None and not (cut and self._begun):
+            elif latency is not None and not cut:
                 latency.observe(at - self.started)
+            elif latency is not None and (not self._begun if left is None else self._waiting):
+                latency.observe((at if left is None else left) - self.started)
         except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
             edge.crashed("latency", crash)
         if errors is not None and not cut:

@@ -129,6 +129,8 @@ class _Body:
 
 
 def _whole(exchange: Exchange) -> None:
+    if exchange.over:
+        return  # an exhausted body was asked again
     if exchange.status is None:
         exchange.failed(RuntimeError("the app never called start_response"))
     else:
