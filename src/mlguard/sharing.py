@@ -117,7 +117,7 @@ def publish(
         part = _Part(_run_of(meter), min(now(), own()), meter.to_json())
         if found is not None:
             with _naming(where):
-                part = _following(_Part.read(found[0]), part, meter, source=source, clock=now)
+                part = _following(_Part.read(found[0]), part, meter, source)
         try:
             store.save(where, part.to_bytes(), if_version=found[1] if found else 0)
         except StateConflict:
@@ -125,14 +125,14 @@ def publish(
         return
 
 
-def _following(last: _Part, part: _Part, meter: Any, *, source: str, clock: Clock) -> _Part:
+def _following(last: _Part, part: _Part, meter: Any, source: str) -> _Part:
     if part.run in last.ended:
         raise StateConflict(
             f"two live processes publish as source {source!r}: give each a name of its own"
         )
     if part.run == last.run:
         return replace(part, before=last.before, ended=last.ended)
-    before = reduce(add, last.meters(clock))
+    before = reduce(add, last.meters(lambda: last.at))  # our own clock may be wrong
     meter + before  # refused here, and not by whoever gathers
     ended = (*last.ended, last.run)[-_REMEMBERED:]
     return replace(part, before=before.to_json(), ended=ended)

@@ -547,7 +547,12 @@ def test_with_fewer_allowed_it_warns_and_does_not_breach_without_an_interval() -
             "p99 = 20.02 ms (19.9 ms to 20.14 ms), limit 50 ms, 4,210 requests in 0 s of",
         ),
         (420, 4200, {}, "p99 = 79.76 ms (79.1 ms to 80.08 ms), limit 50 ms, 4,200 requests"),
-        (43, 4200, {}, ": above the limit; a service at its limit looks so slow with a chance of 0.46"),
+        (
+            43,
+            4200,
+            {},
+            ": above the limit; a service at its limit looks so slow with a chance of 0.46",
+        ),
         (5, 4200, {"rule": "proven"}, " 4,200 requests in 0 s of 5 min: within the limit"),
         (41, 4200, {"rule": "proven"}, ": its interval contains the limit"),
     ],

@@ -348,6 +348,18 @@ def test_a_host_behind_is_out_of_the_windows_and_in_the_totals() -> None:
     assert dict(found.sources.silent) == {"behind": DAY}
 
 
+@pytest.mark.parametrize("skew", [-31 * DAY, -600.0, 600.0, 31 * DAY])
+def test_a_restart_on_a_host_with_a_wrong_clock_loses_nothing(skew: float) -> None:
+    store, clock = MemoryStore(), ManualClock(START)
+    publish(budget(clock, good=990, bad=10, min_coverage=0.0), store, "k", source="a", clock=clock)
+    before = gather(store, "k", clock=clock)
+    wrong = ManualClock(START + skew)
+    publish(budget(wrong, min_coverage=0.0), store, "k", source="a", clock=wrong)
+    after = gather(store, "k", clock=clock)
+    assert after.remaining == before.remaining
+    assert after.burn_rate(300.0) == before.burn_rate(300.0)
+
+
 def test_a_source_whose_meter_has_a_clock_behind_looks_silent() -> None:
     """The wall clock of a host that slept is right again, the clock of its meter is not."""
     store, clock, slept = MemoryStore(), ManualClock(START), ManualClock(START - 3600.0)

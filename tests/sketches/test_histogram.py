@@ -563,6 +563,15 @@ def test_many_threads_lose_nothing() -> None:
     assert histogram == of(values * 8)
 
 
+def test_a_forked_child_starts_at_zero() -> None:
+    histogram = of([1.0, 2.0, -1.0, math.nan])
+    histogram.add(3.0)
+    histogram._after_fork()
+    assert (histogram.n, histogram.negative, histogram.missing) == (0, 0, 0)
+    histogram.add(3.0)
+    assert histogram == of([3.0])
+
+
 def test_a_value_that_counts_while_it_is_read_does_not_stop_the_world() -> None:
     histogram = Histogram()
 

@@ -132,16 +132,22 @@ class Counted(Buffered):
         Not to wait leaves it to whoever has the lock. That may be this very thread, interrupted
         by a signal or by a generator that the garbage collector closes.
         """
-        if not self._lock.acquire(blocking=wait):
+        if wait:
+            with self._lock:  # which an exception from a signal cannot leave locked
+                return self._counted()
+        if not self._lock.acquire(blocking=False):
             return math.nan
         try:
-            at = self.clock()  # under the lock, or a slow thread would set the window back
-            if taken := self._taken():
-                self._at = min(at, self._edge + self._origin)
-                self._count(taken)
-            self._advance(at)
+            return self._counted()
         finally:
             self._lock.release()
+
+    def _counted(self) -> float:
+        at = self.clock()  # under the lock, or a slow thread would set the window back
+        if taken := self._taken():
+            self._at = min(at, self._edge + self._origin)
+            self._count(taken)
+        self._advance(at)
         return at
 
     def __call__(self) -> Verdict:

@@ -159,7 +159,7 @@ class Stream:
         Raises:
             ConfigurationError: `tokens` is no whole number of at least 0.
         """
-        more = whole("tokens", tokens)
+        more = tokens if type(tokens) is int and tokens >= 0 else whole("tokens", tokens)
         now = self._clock()
         if self._first is None:
             self._first = now
