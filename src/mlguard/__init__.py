@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlguard.budgets.alerts import BurnAlert
+    from mlguard.budgets.cost import CostBudget
     from mlguard.budgets.errors import ErrorBudget
     from mlguard.budgets.keyed import Keyed
     from mlguard.budgets.latency import LatencyBudget
+    from mlguard.budgets.money import Money
+    from mlguard.budgets.prices import Price, PriceBook
+    from mlguard.budgets.reservations import Reservation, reserve_all
     from mlguard.budgets.streams import StreamLatency
+    from mlguard.budgets.unit_cost import UnitCost, fleet_cost
     from mlguard.budgets.windows import Calendar, Rolling, Window
     from mlguard.drift.profile import Profile, Sampled
     from mlguard.drift.reference import Reference
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         MlguardError,
         StateConflict,
+        UnknownCost,
     )
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
@@ -51,6 +57,7 @@ __all__ = [
     "Check",
     "Clock",
     "ConfigurationError",
+    "CostBudget",
     "Decision",
     "DriftReport",
     "ErrorBudget",
@@ -66,9 +73,13 @@ __all__ = [
     "Meter",
     "MissingDependencyError",
     "MlguardError",
+    "Money",
     "Policy",
+    "Price",
+    "PriceBook",
     "Profile",
     "Reference",
+    "Reservation",
     "Rolling",
     "Sampled",
     "Severity",
@@ -77,6 +88,8 @@ __all__ = [
     "StateConflict",
     "Store",
     "StreamLatency",
+    "UnitCost",
+    "UnknownCost",
     "Verdict",
     "Waiver",
     "Window",
@@ -86,6 +99,7 @@ __all__ = [
     "between",
     "cached",
     "checkout",
+    "fleet_cost",
     "gather",
     "guard",
     "labelled",
@@ -94,6 +108,7 @@ __all__ = [
     "publish",
     "quorum",
     "require",
+    "reserve_all",
     "shielded",
     "strict",
     "waived",
@@ -102,17 +117,22 @@ __all__ = [
 
 _HOMES = {
     "budgets.alerts": "BurnAlert",
+    "budgets.cost": "CostBudget",
     "budgets.errors": "ErrorBudget",
     "budgets.keyed": "Keyed",
     "budgets.latency": "LatencyBudget",
+    "budgets.money": "Money",
+    "budgets.prices": "Price PriceBook",
+    "budgets.reservations": "Reservation reserve_all",
     "budgets.streams": "StreamLatency",
+    "budgets.unit_cost": "UnitCost fleet_cost",
     "budgets.windows": "Calendar Rolling Window",
     "drift.profile": "Profile Sampled",
     "drift.reference": "Reference",
     "drift.report": "DriftReport",
     "errors": (
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
-        "MissingDependencyError MlguardError StateConflict"
+        "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
     "policies.combine": "best lenient quorum strict worst",
     "policies.guards": "guard labelled measured shielded waived",

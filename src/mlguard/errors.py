@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlguard.values import Verdict
@@ -34,7 +34,44 @@ class GuardUnknown(_GuardError):  # noqa: N818 -- reads as what happened: `excep
 
 
 class BudgetExceeded(MlguardError):  # noqa: N818 -- reads as what happened
-    """A reservation would take the spend over its cap."""
+    """A reservation would take the spend over its cap. The message says all of it.
+
+    Attributes:
+        budget: Name of the budget that refused.
+        key: Who was to pay, where there is a cap for each.
+        requested: What was to be reserved, as `Money`.
+        spent: What has been spent in the window; None where the store did not answer.
+        reserved: What calls under way keep; None likewise.
+        cap: What may be spent.
+        window: A `Window`, in Unix seconds.
+        retry_after: Seconds after which it may pass; None where waiting does not help.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.facts = facts
+        self.budget: str = facts.get("budget", "")
+        self.key: str | None = facts.get("key")
+        self.requested: Any = facts.get("requested")
+        self.spent: Any = facts.get("spent")
+        self.reserved: Any = facts.get("reserved")
+        self.cap: Any = facts.get("cap")
+        self.window: Any = facts.get("window")
+        self.retry_after: float | None = facts.get("retry_after")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _exceeded, (str(self), self.facts)
+
+
+def _exceeded(message: str, facts: dict[str, Any]) -> BudgetExceeded:
+    return BudgetExceeded(message, **facts)
+
+
+class UnknownCost(MlguardError, LookupError):  # noqa: N818 -- reads as what happened
+    """What a call has cost cannot be told; the message says what is missing and what is known.
+
+    Never read it as nothing: charge what was reserved for the call.
+    """
 
 
 class StateConflict(MlguardError):  # noqa: N818 -- reads as what happened

@@ -18,6 +18,7 @@ PUBLIC = [
     "mlguard",
     "mlguard.drift",
     "mlguard.integrations.asgi",
+    "mlguard.integrations.metered",
     "mlguard.integrations.opentelemetry",
     "mlguard.integrations.prometheus",
     "mlguard.integrations.redis",

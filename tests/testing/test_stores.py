@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mlguard import ConfigurationError, MemoryStore, SqliteStore, StateConflict, Store
+from mlguard.stores.spend import COMPACTED, Claim, Difference, Entry, Granted, Refusal, Total
 from mlguard.testing import ManualClock, check_store
 
 
@@ -293,6 +294,420 @@ def test_a_bad_store_is_caught(kind: Callable[..., Store], fault: str) -> None:
     clock = ManualClock(1_000.0)
     with pytest.raises(AssertionError, match=f"^the store breaks a rule: .*(?:{fault})"):
         check_store(partial(kind, clock=clock), advance=clock.advance)
+
+
+Answer = list[Granted] | Refusal
+
+
+class Overdrawing(MemoryStore):
+    """Takes the cap for the first amount that is refused, and a bit."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        return super().reserve([claim._replace(cap=claim.cap + 1) for claim in claims])
+
+
+class Stingy(MemoryStore):
+    """Refuses what reaches the cap."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        return super().reserve([claim._replace(cap=claim.cap - 1) for claim in claims])
+
+
+class Floating(MemoryStore):
+    """Adds as floats do."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for account, row, cap, oldest in claims:
+            if float(sum(self.total(account, oldest))) + float(row.reserved) <= float(cap):
+                return super().reserve([claim._replace(cap=2 * cap) for claim in claims])
+        return super().reserve(claims)
+
+
+class Piecemeal(MemoryStore):
+    """Reserves one claim after the other."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        granted: list[Granted] = []
+        for place, claim in enumerate(claims):
+            result = super().reserve([claim])
+            if isinstance(result, Refusal):
+                return result._replace(place=place)
+            granted += result
+        return granted
+
+
+class Forgiving(MemoryStore):
+    """Reserves again whatever is asked for again."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for account, row, *_ in claims:
+            there = self._accounts[account].entries.get(row.id)
+            if there is not None and there.reserved == row.reserved:
+                del self._accounts[account].entries[row.id]
+        return super().reserve(claims)
+
+
+class Shortening(MemoryStore):
+    """Lets a repeat set the end of the lease."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        result = super().reserve(claims)
+        if isinstance(result, Refusal):
+            return result
+        for claim, granted in zip(claims, result, strict=True):
+            row = granted.entry._replace(expires=claim.entry.expires)
+            self._accounts[claim.account].entries[row.id] = row
+        rows = [self._accounts[claim.account].entries[claim.entry.id] for claim in claims]
+        return [Granted(row, *each[1:]) for row, each in zip(rows, result, strict=True)]
+
+
+class Backdating(MemoryStore):
+    """Believes every clock."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for claim in claims:
+            self._accounts[claim.account].newest = COMPACTED
+        return super().reserve(claims)
+
+
+class Narrow(MemoryStore):
+    """Counts the last slot only."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        return super().reserve([claim._replace(oldest=claim.entry.slot) for claim in claims])
+
+
+class Timid(MemoryStore):
+    """Refuses for ever what was released once."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for place, claim in enumerate(claims):
+            there = self._accounts[claim.account].entries.get(claim.entry.id)
+            if there is not None and there.state == "released":
+                return Refusal(place, self.total(claim.account, claim.oldest))
+        return super().reserve(claims)
+
+
+class Sending(MemoryStore):
+    """Dispatches what was released, too."""
+
+    __slots__ = ()
+
+    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+        try:
+            return super().dispatch(account, call, floor=floor, expires=expires)
+        except StateConflict:
+            if call in self._accounts[account].entries:
+                return self._accounts[account].entries[call]
+            raise
+
+
+class Sinking(MemoryStore):
+    """Takes the last floor for the highest."""
+
+    __slots__ = ()
+
+    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+        row = super().dispatch(account, call, floor=floor, expires=expires)
+        self._accounts[account].entries[call] = row = row._replace(floor=floor)
+        return row
+
+
+class Clipping(MemoryStore):
+    """Charges no more than was reserved."""
+
+    __slots__ = ()
+
+    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+        there = self._accounts[account].entries.get(call)
+        if actual is not None and there is not None:
+            actual = min(actual, there.reserved)
+        return super().settle(account, call, actual)
+
+
+class Recharging(MemoryStore):
+    """Charges each time, and whatever it is told."""
+
+    __slots__ = ()
+
+    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+        there = self._accounts[account].entries.get(call)
+        if there is not None and there.state == "settled" and actual is not None:
+            self._accounts[account].entries[call] = there._replace(state="left")
+        return super().settle(account, call, actual)
+
+
+class Losing(MemoryStore):
+    """Charges nothing for what was left unsettled."""
+
+    __slots__ = ()
+
+    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+        there = self._accounts[account].entries.get(call)
+        if actual is None and there is not None and there.state == "dispatched":
+            self._accounts[account].entries[call] = there._replace(state="open")
+        return super().settle(account, call, actual)
+
+
+class Holding(MemoryStore):
+    """Counts what a call cost and keeps what was reserved for it as well."""
+
+    __slots__ = ()
+
+    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+        there = self._accounts[account].entries.get(call)
+        row = super().settle(account, call, actual)
+        self._accounts[account].add(row.slot, 0, there.held if there else 0)
+        return row
+
+
+class Refunding(MemoryStore):
+    """Takes back again what is asked for again."""
+
+    __slots__ = ()
+
+    def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
+        rows = self._accounts[account].entries
+        rows.pop(f"{call}\n{refund_id}", None)
+        return super().refund(account, call, refund_id, amount)
+
+
+class Lavish(MemoryStore):
+    """Takes back more than was charged."""
+
+    __slots__ = ()
+
+    def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
+        there = self._accounts[account].entries.get(call)
+        rows = self._accounts[account].entries
+        if there is not None and f"{call}\n{refund_id}" not in rows:
+            rows[call] = there._replace(charged=10**9)
+        row = super().refund(account, call, refund_id, amount)
+        if there is not None:
+            rows[call] = there
+        return row
+
+
+class Timely(MemoryStore):
+    """Takes back from the slot that is spent from now."""
+
+    __slots__ = ()
+
+    def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
+        book = self._accounts[account]
+        known = f"{call}\n{refund_id}" in book.entries
+        row = super().refund(account, call, refund_id, amount)
+        if not known:
+            book.add(row.slot, amount, 0)
+            book.add(book.newest, -amount, 0)
+        return row
+
+
+class Reaping(MemoryStore):
+    """Ends every lease."""
+
+    __slots__ = ()
+
+    def reap(self, prefix: str, now: float, /) -> int:
+        return super().reap(prefix, now + 1e9)
+
+
+class Late(MemoryStore):
+    """Ends a lease after its time."""
+
+    __slots__ = ()
+
+    def reap(self, prefix: str, now: float, /) -> int:
+        return super().reap(prefix, now - 0.001)
+
+
+class Shredding(MemoryStore):
+    """Keeps no sums of what it compacts."""
+
+    __slots__ = ()
+
+    def compact(self, prefix: str, before: int, /) -> int:
+        gone = super().compact(prefix, before)
+        for _, book in self._books(prefix):
+            book.add(COMPACTED, -book.summed.pop(COMPACTED, 0), 0)
+        return gone
+
+
+class Hasty(MemoryStore):
+    """Compacts what is still open."""
+
+    __slots__ = ()
+
+    def compact(self, prefix: str, before: int, /) -> int:
+        super().reap(prefix, 1e9)
+        return super().compact(prefix, before)
+
+
+class Oblivious(MemoryStore):
+    """Forgets what the newest slot was once it is empty."""
+
+    __slots__ = ()
+
+    def compact(self, prefix: str, before: int, /) -> int:
+        gone = super().compact(prefix, before)
+        for _, book in self._books(prefix):
+            book.newest = max(book.slots, default=COMPACTED)
+        return gone
+
+
+class Unranked(MemoryStore):
+    """Gives accounts as they come."""
+
+    __slots__ = ()
+
+    def totals(self, prefix: str, oldest: int, most: int, /) -> list[tuple[str, Total]]:
+        return sorted(super().totals(prefix, oldest, 10**6))[:most]
+
+
+class Endlessly(MemoryStore):
+    """Gives every account."""
+
+    __slots__ = ()
+
+    def totals(self, prefix: str, oldest: int, most: int, /) -> list[tuple[str, Total]]:
+        return super().totals(prefix, oldest, most + 10**6)
+
+
+class Caseless(MemoryStore):
+    """Takes an account for another that is written alike."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        return super().reserve([each._replace(account=each.account.lower()) for each in claims])
+
+    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+        return super().settle(account.lower(), call, actual)
+
+    def total(self, account: str, oldest: int, /) -> Total:
+        return super().total(account.lower(), oldest)
+
+
+class Restless(MemoryStore):
+    """Finds counters wrong that are right."""
+
+    __slots__ = ()
+
+    def reconcile(self, prefix: str, /) -> list[Difference]:
+        return [Difference(prefix, 1, Total(0, 0), Total(0, 0))]
+
+
+class Interrupted(MemoryStore):
+    """Checks, lets the others check as well, and reserves."""
+
+    __slots__ = ("_all", "_met")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._all = threading.Barrier(8)
+        self._met = {threading.get_ident()}
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        if claims[0].entry.id == "same" or threading.get_ident() in self._met:
+            return super().reserve(claims)
+        self._met.add(threading.get_ident())
+        (claim,) = claims
+        fits = sum(self.total(claim.account, claim.oldest)) + claim.entry.reserved <= claim.cap
+        self._all.wait(60.0)
+        return super().reserve([claim._replace(cap=10**9)] if fits else claims)
+
+
+class Repeating(MemoryStore):
+    """Tells each thread that it was the first to reserve."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        if claims[0].cap == 706:
+            claims = [each._replace(cap=each.cap + 7) for each in claims]
+        return super().reserve(claims)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        (Overdrawing, "reserve.. grants more than the cap"),
+        (Stingy, "reserve.. refuses what reaches the cap exactly"),
+        (Floating, "reserve.. grants more than the cap"),
+        (Piecemeal, "a claim is reserved though another is refused"),
+        (Forgiving, "a repeat moves the reservation"),
+        (Shortening, "a repeat moves the reservation or shortens it"),
+        (Backdating, "grants a slot behind the newest"),
+        (Narrow, "does not count the earlier slots"),
+        (Timid, "what was released cannot be reserved again"),
+        (Sending, "what was released is dispatched"),
+        (Sinking, "dispatch.. gives another row"),
+        (Clipping, "a cost above the reservation and the cap is not recorded in full"),
+        (Recharging, "another cost does not conflict"),
+        (Losing, "'floor' charges something else"),
+        (Holding, "settle.. does not give back what was reserved"),
+        (Refunding, "a refund is not taken back once"),
+        (Lavish, "more is taken back than is left"),
+        (Timely, "a refund is taken back from another slot"),
+        (Reaping, "reap.. ends what is leased still"),
+        (Late, "reap.. does not end a lease in time"),
+        (Shredding, "compact.. changes what was spent in all"),
+        (Hasty, "compact.. does not take the rows that are over: 6, not 5"),
+        (Oblivious, "compact.. forgets the newest slot"),
+        (Unranked, "totals.. are not the largest, or not sorted"),
+        (Endlessly, "totals.. are not the largest, or not sorted"),
+        (Caseless, "is taken for another"),
+        (Restless, "reconcile.. finds counters wrong that are right"),
+        (Interrupted, "threads get another number of reservations than fit"),
+        (Repeating, "threads get another number of reservations than fit: 101, not 100"),
+    ],
+)
+def test_a_store_that_keeps_spend_badly_is_caught(kind: Callable[..., Store], fault: str) -> None:
+    clock = ManualClock(1_000.0)
+    with pytest.raises(AssertionError, match=f"^the store breaks a rule: .*(?:{fault})"):
+        check_store(partial(kind, clock=clock), advance=clock.advance)
+
+
+class Unspending:
+    """A store of states and leases only."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.load, self.save, self.keys = store.load, store.save, store.keys
+        self.delete, self.acquire = store.delete, store.acquire
+        self.renew, self.release = store.renew, store.release
+
+
+def test_a_store_need_not_keep_spend() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock=clock)
+    check_store(lambda: Unspending(store), advance=clock.advance)
+    assert store.entries("") == []
+
+
+def test_of_its_spend_a_sum_stays() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock=clock)
+    check_store(lambda: store, advance=clock.advance)
+    states = {row.state for _, row in store.entries("")}
+    assert states == {"sum"}
 
 
 def test_a_store_that_processes_do_not_share_is_caught() -> None:

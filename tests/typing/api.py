@@ -12,8 +12,10 @@ from typing import Any, assert_type
 import mlguard
 from mlguard import (
     Action,
+    Calendar,
     Check,
     Clock,
+    CostBudget,
     Decision,
     ErrorBudget,
     GuardBreached,
@@ -24,11 +26,16 @@ from mlguard import (
     Measurement,
     MemoryStore,
     Meter,
+    Money,
     Policy,
+    Price,
+    PriceBook,
+    Reservation,
     Severity,
     Sink,
     SqliteStore,
     Store,
+    UnitCost,
     Verdict,
     Waiver,
     at_least,
@@ -49,6 +56,7 @@ from mlguard import (
 )
 from mlguard.integrations.asgi import App as ASGIApp
 from mlguard.integrations.asgi import GuardMiddleware
+from mlguard.integrations.metered import metered
 from mlguard.integrations.opentelemetry import instrument
 from mlguard.integrations.prometheus import Exporter, counts, query, rules
 from mlguard.integrations.redis import RedisStore
@@ -217,3 +225,32 @@ def serving(app: ASGIApp, gate: Check) -> None:
     GuardMiddleware(app, on_breach="explode")  # type: ignore[arg-type]
     GuardMiddleware(app, latency=0.05)  # type: ignore[arg-type]
     wrapped("distance")  # type: ignore[arg-type]
+
+
+def money(clock: ManualClock) -> None:
+    book = PriceBook("USD", [Price("m", {"input": "0.40", "output": "1.60"}, per=1_000_000)])
+    assert_type(book.cost("m", {"input": 3, "output": 5}), Money)
+    for store in (MemoryStore(), SqliteStore("guard.db"), RedisStore.from_url("redis://here")):
+        budget = CostBudget(
+            "llm",
+            lambda tenant: f"{len(tenant)} USD",
+            per="tenant",
+            window=Calendar("day", tz="Europe/Berlin"),
+            store=store,
+            on_store_error="deny",
+            on_unsettled="floor",
+            clock=clock,
+        )
+        with budget.reserve(Money("1 USD"), key="acme", request_id="a") as call:
+            assert_type(call, Reservation)
+            call.settle("0.50 USD")
+            assert_type(call.charged, Money | None)
+        gate: Check = budget
+        gate()
+    paid = metered(len, reserve=lambda row: budget.reserve("1 USD"), cost=lambda n: None)  # noqa: ARG005
+    assert_type(paid("row"), int)
+    UnitCost("12 USD").observe(Money("0.01 USD"))
+
+    CostBudget("llm", "1 USD", window=Calendar("day"), store=store, on_unsettled="floor")  # type: ignore[call-arg]
+    budget.reserve(0.05)  # type: ignore[arg-type]
+    Money(0.1, "USD")  # type: ignore[arg-type]

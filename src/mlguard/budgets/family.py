@@ -123,12 +123,13 @@ class Family(Locked, Generic[M]):
 
 def read_budget(text: str, clock: Clock | None) -> Any:
     """Read a budget of any kind from its JSON."""
-    from mlguard.budgets import errors, latency, streams  # noqa: PLC0415 -- they are families too
+    from mlguard.budgets import errors, latency, streams, unit_cost  # noqa: PLC0415 -- a cycle
 
     kinds: dict[str, Any] = {
         "errorbudget": errors.ErrorBudget,
         "latencybudget": latency.LatencyBudget,
         "streamlatency": streams.StreamLatency,
+        "unitcost": unit_cost.UnitCost,
     }
     kind = json.loads(text)["kind"]
     if kind not in kinds:

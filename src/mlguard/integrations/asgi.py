@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mlguard.integrations.edge import HEADER, REFUSAL, Edge
+from mlguard.integrations.edge import HEADER, TOO_MANY, UNAVAILABLE, Edge
 from mlguard.integrations.exchange import Exchange
+from mlguard.values import Severity
 
 if TYPE_CHECKING:
     from mlguard.values import Verdict
@@ -45,6 +46,10 @@ class GuardMiddleware(Edge[App]):
         errors: An `ErrorBudget`, or a `Keyed` family of them.
         profile: A `Profile`, or a `Sampled` one. It counts the row that the app put into
             `scope["mlguard.features"]`, after the answer is out.
+        cost: A `CostBudget`. While its cap is spent, as far as this process saw within
+            `retry_after`, the guard answers 429 with `Retry-After`. It asks no store: reserve in
+            the app, which is what enforces the cap.
+        payer: Gives who pays for a request, from its scope, where `cost` has a cap per key.
         check: Asked before each request where `on_breach` is given. By default the worst of
             `latency` and `errors`. A kill switch is a check, too.
         on_breach: What a BREACH does. None: nothing. "header": the answer says
@@ -99,9 +104,12 @@ class GuardMiddleware(Edge[App]):
         verdict = self.acting
         if verdict is not None:
             if self.refuses(verdict):
-                await self._refuse(scope, send, verdict)
+                await _answer(scope, send, UNAVAILABLE, self.retry_after, verdict.severity)
                 return
             send = _marking(send, verdict)
+        if self.cost is not None and (wait := self.wait(scope)) is not None:
+            await _answer(scope, send, TOO_MANY, wait, Severity.BREACH)
+            return
         exchange = _Exchange(self, scope, started)
         exchange.inner_receive = receive
         exchange.inner_send = send
@@ -113,16 +121,20 @@ class GuardMiddleware(Edge[App]):
         if not exchange.over:
             exchange.failed(RuntimeError("the app returned before its answer was whole"))
 
-    async def _refuse(self, scope: Scope, send: Send, verdict: Verdict) -> None:
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(REFUSAL)),
-            (b"retry-after", b"%d" % self.retry_after),
-            _mark(verdict),
-        ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else REFUSAL
-        await send({"type": "http.response.body", "body": body})
+
+async def _answer(
+    scope: Scope, send: Send, status: tuple[int, str], wait: int, severity: Severity
+) -> None:
+    code, words = status
+    body = f"{words}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % wait),
+        _mark(severity),
+    ]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 class _Exchange(Exchange):
@@ -167,14 +179,14 @@ class _Exchange(Exchange):
             self.features()
 
 
-def _mark(verdict: Verdict) -> tuple[bytes, bytes]:
-    return HEADER.encode(), verdict.severity.name.encode()
+def _mark(severity: Severity) -> tuple[bytes, bytes]:
+    return HEADER.encode(), severity.name.encode()
 
 
 def _marking(send: Send, verdict: Verdict) -> Send:
     async def marking(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", ()), _mark(verdict)]
+            headers = [*message.get("headers", ()), _mark(verdict.severity)]
             message = {**message, "headers": headers}
         await send(message)
 

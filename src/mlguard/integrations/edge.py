@@ -22,6 +22,7 @@ from mlguard.policies.timing import Cached, cached
 from mlguard.values import Action, Decision, Severity, Verdict
 
 if TYPE_CHECKING:
+    from mlguard.budgets.cost import CostBudget
     from mlguard.protocols import Check, Clock, Sink
 
 A = TypeVar("A")
@@ -64,8 +65,11 @@ FEATURES = "mlguard.features"
 HEADER = "mlguard-severity"
 """The response header that tells of a breach."""
 
-REFUSAL = b"Service Unavailable\n"
-"""The body of the guard's own answer."""
+UNAVAILABLE = 503, "Service Unavailable"
+"""What the guard answers while it rejects."""
+
+TOO_MANY = 429, "Too Many Requests"
+"""What it answers to whoever has spent a budget."""
 
 _TOLD_EVERY = 60.0
 _FIRST_BAD_STATUS = 500
@@ -89,6 +93,7 @@ class Edge(Locked, Generic[A]):
         due: When it is time to `ask` again, by the clock.
         crashes: How often the guard itself crashed.
         rejected: How many requests the guard answered itself.
+        cost: The budget that whoever asks must not have spent.
     """
 
     __slots__ = (
@@ -107,12 +112,14 @@ class Edge(Locked, Generic[A]):
         "app",
         "classify",
         "clock",
+        "cost",
         "crashes",
         "due",
         "errors",
         "key",
         "latency",
         "opens",
+        "payer",
         "profile",
         "rejected",
         "retry_after",
@@ -126,6 +133,8 @@ class Edge(Locked, Generic[A]):
         latency: Latency | None = None,
         errors: Errors | None = None,
         profile: Rows | None = None,
+        cost: CostBudget | None = None,
+        payer: Callable[[Any], str] | None = None,
         check: Check | None = None,
         on_breach: OnBreach | None = None,
         retry_after: float | timedelta = 10.0,
@@ -148,6 +157,13 @@ class Edge(Locked, Generic[A]):
         if keyed is (key is None):
             raise refusal("key", key, "given exactly when latency or errors is a Keyed family")
         self.key = key
+        if cost is not None and not callable(getattr(cost, "wait", None)):
+            raise refusal("cost", cost, "a CostBudget, or None")
+        per = None if cost is None else cost.per
+        if (per is None) is not (payer is None):
+            raise refusal("payer", payer, "given exactly when cost has a cap per key")
+        self.cost = cost
+        self.payer = payer
         self.opens = keyed or isinstance(latency, StreamLatency)
         self.classify = good if classify is None else _plain("classify", classify)
         self.row_of = row_of
@@ -211,6 +227,20 @@ class Edge(Locked, Generic[A]):
                 self._on_breach(verdict)
             except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
                 self.crashed("on_breach", crash)
+
+    def wait(self, scope: Any) -> int | None:
+        """Give the seconds until the payer of a request may spend again; None if it may now."""
+        try:
+            key = None if self.payer is None else self.payer(scope)
+            wait = None if self.cost is None else self.cost.wait(key, max_age=self.retry_after)
+        except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+            self.crashed("cost", crash)
+            return None
+        if wait is None:
+            return None
+        with self._lock:
+            self.rejected += 1
+        return max(1, math.ceil(wait))
 
     def refuses(self, verdict: Verdict) -> bool:
         """Tell whether the acting verdict refuses the request or marks it; count a refusal."""

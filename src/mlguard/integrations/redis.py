@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlguard.arguments import seconds
 from mlguard.errors import ConfigurationError, MissingDependencyError
+from mlguard.integrations.redis_spend import RedisSpend
 from mlguard.stores.rules import conflict, data_of, key_of, prefix_of, token_of, version_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ return held and 1 or 0
 """
 
 
-class RedisStore:
+class RedisStore(RedisSpend):
     """A store in Redis 5 or newer, which any number of processes on many machines share.
 
     Thread-safe and safe to fork, as its client is. Every operation is one command or one script,
@@ -110,6 +111,7 @@ class RedisStore:
         if client.get_encoder().decode_responses:
             raise ConfigurationError("client: must give bytes: make it without `decode_responses`")
         start = prefix_of("prefix", prefix)
+        super().__init__(client, start)
         self._client: Any = client
         self._counter = start + b"counter"
         self._index = start + b"keys"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mlguard.integrations.edge import HEADER, REFUSAL, Edge
+from mlguard.integrations.edge import HEADER, TOO_MANY, UNAVAILABLE, Edge
 from mlguard.integrations.exchange import Exchange
+from mlguard.values import Severity
 
 if TYPE_CHECKING:
     from mlguard.values import Verdict
@@ -53,7 +54,19 @@ class GuardMiddleware(Edge[App]):
             self.ask(started)
         verdict = self.acting
         if verdict is not None and self.refuses(verdict):
-            return self._refuse(environ, start_response, verdict)
+            answer = UNAVAILABLE, self.retry_after, verdict.severity
+            return _answer(environ, start_response, *answer)
+        if self.cost is not None and (wait := self.wait(environ)) is not None:
+            return _answer(environ, start_response, TOO_MANY, wait, Severity.BREACH)
+        return self._serve(environ, start_response, started, verdict)
+
+    def _serve(
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        started: float,
+        verdict: Verdict | None,
+    ) -> Iterable[bytes]:
         exchange = Exchange(self, environ, started)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -79,17 +92,24 @@ class GuardMiddleware(Edge[App]):
         _whole(exchange)
         return body
 
-    def _refuse(
-        self, environ: Environ, start_response: StartResponse, verdict: Verdict
-    ) -> list[bytes]:
-        headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(REFUSAL))),
-            ("Retry-After", str(self.retry_after)),
-            (HEADER, verdict.severity.name),
-        ]
-        start_response("503 Service Unavailable", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [REFUSAL]
+
+def _answer(
+    environ: Environ,
+    start_response: StartResponse,
+    status: tuple[int, str],
+    wait: int,
+    severity: Severity,
+) -> list[bytes]:
+    code, words = status
+    body = f"{words}\n".encode()
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Retry-After", str(wait)),
+        (HEADER, severity.name),
+    ]
+    start_response(f"{code} {words}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 class _Body:

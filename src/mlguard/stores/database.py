@@ -24,6 +24,16 @@ _STEPS = (
         "CREATE TABLE states (key BLOB PRIMARY KEY, data BLOB NOT NULL, version INTEGER NOT NULL)",
         """CREATE TABLE leases (name BLOB PRIMARY KEY, token INTEGER NOT NULL,
                                 acquired REAL NOT NULL, expires REAL NOT NULL)""",
+        """CREATE TABLE entries (account BLOB NOT NULL, id TEXT NOT NULL, slot INTEGER NOT NULL,
+                                 reserved INTEGER NOT NULL, state TEXT NOT NULL,
+                                 charged INTEGER NOT NULL, floor INTEGER NOT NULL,
+                                 expires REAL NOT NULL, on_unsettled TEXT NOT NULL,
+                                 PRIMARY KEY (account, id)) WITHOUT ROWID""",
+        """CREATE INDEX leased ON entries (account, expires)
+           WHERE state IN ('open', 'dispatched')""",
+        """CREATE TABLE counters (account BLOB NOT NULL, slot INTEGER NOT NULL,
+                                  spent INTEGER NOT NULL, reserved INTEGER NOT NULL,
+                                  PRIMARY KEY (account, slot)) WITHOUT ROWID""",
     ),
 )
 """What makes each version of the schema of the one before; a file's is its `user_version`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlguard.arguments import seconds
 from mlguard.clocks import unix_clock
-from mlguard.locks import Locked
+from mlguard.stores.memory_spend import MemorySpend
 from mlguard.stores.rules import (
     Lease,
     conflict,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock
 
 
-class MemoryStore(Locked):
+class MemoryStore(MemorySpend):
     """A store in memory: for tests, and for one process that keeps nothing.
 
     Thread-safe; per process: a forked child and a copy go on alone from what they got.

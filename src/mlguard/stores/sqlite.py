@@ -20,6 +20,7 @@ from mlguard.stores.rules import (
     token_of,
     version_of,
 )
+from mlguard.stores.sqlite_spend import SqliteSpend
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock
 
 
-class SqliteStore:
+class SqliteStore(SqliteSpend):
     """A store in an SQLite file, which any number of processes of one machine share.
 
     Thread-safe, and safe to fork: the file is closed before a fork and opened again when needed.
@@ -64,7 +65,7 @@ class SqliteStore:
         None True
     """
 
-    __slots__ = ("__weakref__", "_clock", "_database")
+    __slots__ = ("__weakref__", "_clock")
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock = time.time) -> None:
         self._clock = clock

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import seconds, whole
 from mlguard.errors import StateConflict
+from mlguard.testing.spend import check_spend, check_spent, keeps_spend, spend_up, sum_up
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -40,8 +41,9 @@ def check_store(
 
     It must save by compare-and-set, never give a version or a token twice, keep any bytes under any
     key, list keys by prefix, lend a name to one holder at a time, end a lease when its time is
-    over, and refuse bad input; for eight threads, and for processes of which one is killed. It
-    uses names that begin with `check_store` and deletes its keys.
+    over, and refuse bad input; for eight threads, and for processes of which one is killed. A store
+    that has a method `reserve` must keep spend as `mlguard.stores.spend.Spend` says. The suite uses
+    names that begin with `check_store` and deletes its keys; of its spend a sum stays.
 
     Args:
         make: Opens the store; called more than once. With `processes` it must open the same
@@ -49,7 +51,8 @@ def check_store(
         advance: Lets seconds pass for the store: a clock's `advance`, or `time.sleep`.
         ttl: Seconds of the leases; make it short where time can only be slept away, but long
             enough for a few operations.
-        processes: How many processes use it at once.
+        processes: How many processes use it at once. They are spawned, so a script of your own
+            that calls this needs its `if __name__ == "__main__":`.
 
     Raises:
         AssertionError: A rule is broken; the message says which.
@@ -75,9 +78,13 @@ def check_store(
         if processes:
             _check_processes(make, f"{name}/processes", processes)
             _check_kill(make, f"{name}/kill", ttl, advance)
+        if keeps_spend(store):
+            check_spend(store, f"{name}/spend")
     finally:
         for key in store.keys(name):
             store.delete(key)
+        if keeps_spend(store):
+            sum_up(store, name)
 
 
 def _check_states(store: Store, key: str) -> None:
@@ -232,14 +239,19 @@ def _check_processes(make: Callable[[], Store], key: str, processes: int) -> Non
     context = get_context("spawn")
     start = context.Barrier(processes)
     with ProcessPoolExecutor(processes, context, start.wait, (_PATIENCE,)) as pool:
-        runs: list[Future[None]] = [pool.submit(_count, make, key) for _ in range(processes)]
-        for run in runs:
-            run.result(_PATIENCE)
-    _check_count(make(), key, processes)
+        runs: list[Future[int]] = [pool.submit(_use, make, key, who) for who in range(processes)]
+        grants = [run.result(_PATIENCE) for run in runs]
+    store = make()
+    _check_count(store, key, processes)
+    if keeps_spend(store):
+        check_spent(store, key, "processes", grants)
 
 
-def _count(make: Callable[[], Store], key: str) -> None:
+def _use(make: Callable[[], Store], key: str, who: int) -> int:
+    store = make()
+    granted = spend_up(store, key, who) if keeps_spend(store) else 0
     _count_up(make(), key)
+    return granted
 
 
 def _check_kill(

@@ -1,0 +1,310 @@
+"""Reservations: what one call may cost, from before it goes out until its cost is known."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from mlguard.arguments import instances, refusal
+from mlguard.budgets.money import Money, money_of
+from mlguard.errors import ConfigurationError, StateConflict
+from mlguard.stores.memory_spend import MemorySpend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlguard.budgets.cost import CostBudget
+
+R = TypeVar("R")
+
+
+class _Held:
+    """What `with` and `async with` do alike. Not thread-safe: it belongs to one call."""
+
+    __slots__ = ("_settled",)
+
+    def __init__(self) -> None:
+        self._settled: Money | None = None
+
+    @property
+    def charged(self) -> Money | None:
+        """What was charged, once it is settled."""
+        return self._settled
+
+    def __enter__(self) -> Self:
+        self._reserve()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._settled is None:
+            self._leave()
+
+    async def __aenter__(self) -> Self:
+        await self._aside(self._reserve, undo=self._leave)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._settled is None:
+            await self._aside(self._leave)
+
+    def _parts(self) -> Sequence[Reservation]:
+        raise NotImplementedError
+
+    def _reserve(self) -> None:
+        raise NotImplementedError
+
+    def _leave(self) -> None:
+        for part in self._parts():
+            part._give_back()
+
+    async def _aside(self, work: Callable[[], R], *, undo: Callable[[], object] | None = None) -> R:
+        """Do what may wait for a store, without keeping the loop waiting.
+
+        It is done to its end even if the task is cancelled meanwhile; then it is undone.
+        """
+        if all(isinstance(part.budget.store, MemorySpend) for part in self._parts()):
+            return work()
+        import asyncio  # noqa: PLC0415 -- whoever awaits has it
+
+        lock = threading.Lock()
+        ended = abandoned = False
+
+        def attempt() -> R:
+            nonlocal ended
+            result = work()
+            with lock:
+                ended, late = True, abandoned
+            if late and undo is not None:
+                undo()
+            return result
+
+        loop = asyncio.get_running_loop()
+        doing = loop.run_in_executor(None, contextvars.copy_context().run, attempt)
+        doing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            with lock:
+                abandoned, early = True, ended
+            if early and undo is not None:
+                loop.run_in_executor(None, undo)
+            raise
+
+
+class Reservation(_Held):
+    """What one call may cost, kept from others: `with budget.reserve("0.05 USD") as call: ...`.
+
+    Not thread-safe: it belongs to whoever makes the call. Made by `CostBudget.reserve`; nothing is
+    reserved before the block is entered.
+
+    Leaving the block unsettled releases it before `dispatched()`, and charges it after that: what
+    `spent_so_far` reported (`on_unsettled="floor"`) or all that was reserved (`"reserved"`). That
+    goes for an exception, a task that is cancelled and a generator that is closed, too; and for a
+    process that was killed, once its lease is over and somebody calls `budget.reap()`. It may still
+    be settled afterwards.
+
+    Attributes:
+        budget: Whose it is.
+        amount: What it keeps from others.
+        key: Who pays.
+        request_id: What makes a retry the same call.
+        charged: What it cost, once settled.
+    """
+
+    __slots__ = ("_call", "_dispatched", "_floor", "_here", "amount", "budget", "key", "request_id")
+
+    def __init__(
+        self, budget: CostBudget, amount: Money, key: str | None, request_id: str | None, call: str
+    ) -> None:
+        self._settled = None
+        self.budget = budget
+        self.amount = amount
+        self.key = key
+        self.request_id = request_id
+        self._call = call
+        self._here = False  # granted without the store, which did not answer
+        self._dispatched = False
+        self._floor = 0
+
+    @property
+    def overrun(self) -> Money | None:
+        """What was charged beyond the reservation, once settled; None if nothing was."""
+        if self._settled is None or self._settled <= self.amount:
+            return None
+        return self._settled - self.amount
+
+    def _parts(self) -> Sequence[Reservation]:
+        return (self,)
+
+    def __enter__(self) -> Self:
+        self.budget._open_one(self)
+        return self
+
+    def _reserve(self) -> None:
+        self.budget._open_one(self)
+
+    def dispatched(self) -> None:
+        """Say that the call goes out now: from here on it costs.
+
+        Raises:
+            StateConflict: The lease was over and the reservation released: reserve again.
+        """
+        self._dispatched = True
+        if not self._here:
+            self.budget._dispatch(self, self._floor)
+
+    def spent_so_far(self, cost: Money | str) -> None:
+        """Report what a call that goes on has cost so far, such as a stream after each chunk.
+
+        It is in the store when this returns, so a crash does not lose it; and it holds the lease.
+
+        Raises:
+            ConfigurationError: `cost` is no amount in the currency of the cap, or negative.
+            StateConflict: The lease was over and the reservation released.
+        """
+        self._floor = max(self._floor, self._read("cost", cost).nanos)
+        self.dispatched()
+
+    def settle(self, actual: Money | str) -> None:
+        """Charge what the call cost, in full even if that is more than was reserved.
+
+        The same again changes nothing. After the block it corrects what leaving it charged.
+
+        Raises:
+            ConfigurationError: `actual` is no amount in the currency of the cap, or negative.
+            StateConflict: It was settled at another cost.
+        """
+        cost = self._read("actual", actual)
+        if self._settled is not None:
+            if self._settled != cost:
+                raise StateConflict(
+                    f"{self.budget.name}: settled at {self._settled}, not {actual}: "
+                    "take back what was charged too much by a refund"
+                )
+            return
+        self.budget._settle(self, cost.nanos)
+        self._settled = cost
+
+    async def adispatched(self) -> None:
+        """Do as `dispatched`, without keeping the loop waiting for the store."""
+        await self._aside(self.dispatched)
+
+    async def aspent_so_far(self, cost: Money | str) -> None:
+        """Do as `spent_so_far`, without keeping the loop waiting for the store."""
+        await self._aside(lambda: self.spent_so_far(cost))
+
+    async def asettle(self, actual: Money | str) -> None:
+        """Do as `settle`, without keeping the loop waiting for the store."""
+        await self._aside(lambda: self.settle(actual))
+
+    def _give_back(self) -> None:
+        if self._settled is None:
+            self.budget._leave(self)
+
+    def _read(self, parameter: str, value: Money | str) -> Money:
+        if type(value) is Money and value.nanos >= 0 and value.currency == self.amount.currency:
+            return value
+        money = money_of(parameter, value, currency=self.amount.currency)
+        if money.nanos < 0:
+            raise refusal(parameter, str(money), "at least 0: what was too much is a refund")
+        return money
+
+
+class Reservations(_Held):
+    """One call that several budgets pay for, all or none. Not thread-safe.
+
+    Made by `reserve_all`. What it is told goes to each.
+
+    Attributes:
+        each: The reservation in each budget, as given.
+    """
+
+    __slots__ = ("each",)
+
+    def __init__(self, each: tuple[Reservation, ...]) -> None:
+        super().__init__()
+        self.each = each
+
+    def _parts(self) -> Sequence[Reservation]:
+        return self.each
+
+    def _reserve(self) -> None:
+        taken: list[Reservation] = []
+        try:
+            for group in _by_store(self.each):
+                group[0].budget._open(group)
+                taken += group
+        except BaseException:
+            for part in taken:
+                part._give_back()
+            raise
+
+    def dispatched(self) -> None:
+        """Say that the call goes out now; see `Reservation.dispatched`."""
+        for part in self.each:
+            part.dispatched()
+
+    def spent_so_far(self, cost: Money | str) -> None:
+        """Report what it has cost so far; see `Reservation.spent_so_far`."""
+        for part in self.each:
+            part.spent_so_far(cost)
+
+    def settle(self, actual: Money | str) -> None:
+        """Charge each budget what the call cost; see `Reservation.settle`."""
+        for part in self.each:
+            part.settle(actual)
+        self._settled = self.each[0].charged
+
+    async def adispatched(self) -> None:
+        """Do as `dispatched`, without keeping the loop waiting for the stores."""
+        await self._aside(self.dispatched)
+
+    async def aspent_so_far(self, cost: Money | str) -> None:
+        """Do as `spent_so_far`, without keeping the loop waiting for the stores."""
+        await self._aside(lambda: self.spent_so_far(cost))
+
+    async def asettle(self, actual: Money | str) -> None:
+        """Do as `settle`, without keeping the loop waiting for the stores."""
+        await self._aside(lambda: self.settle(actual))
+
+
+def reserve_all(reservations: Sequence[Reservation]) -> Reservations:
+    """Reserve in several budgets, all or none: a tenant's, a team's and the company's.
+
+    Budgets in one store reserve in one transaction. Of several stores each reserves in turn, in a
+    fixed order, and gives back if a later one refuses. The refusal names the first limit hit.
+
+    Raises:
+        ConfigurationError: There is none, or two are of one budget and key.
+
+    Examples:
+        >>> from mlguard import Calendar, CostBudget, MemoryStore
+        >>> store = MemoryStore()
+        >>> terms = {"window": Calendar("day"), "store": store, "on_store_error": "deny"}
+        >>> team = CostBudget("team", "5 USD", on_unsettled="reserved", **terms)
+        >>> company = CostBudget("company", "50 USD", on_unsettled="reserved", **terms)
+        >>> with reserve_all([team.reserve("0.10 USD"), company.reserve("0.10 USD")]) as call:
+        ...     call.dispatched()
+        ...     call.settle("0.07 USD")
+        >>> for budget in (team, company):
+        ...     budget.refresh()
+        ...     print(budget.measure())
+        team = 0.07 USD
+        company = 0.07 USD
+    """
+    each = instances((Reservation,), "reservations", reservations)
+    if not each:
+        raise refusal("reservations", reservations, "at least one")
+    accounts = [(id(part.budget.store), part.budget.account(part.key)) for part in each]
+    if len(set(accounts)) < len(accounts):
+        raise ConfigurationError("reservations: two are of one budget and key")
+    return Reservations(each)
+
+
+def _by_store(each: Sequence[Reservation]) -> list[list[Reservation]]:
+    """Group reservations by store, in an order that is the same for every caller."""
+    groups: dict[int, list[Reservation]] = {}
+    for part in each:
+        groups.setdefault(id(part.budget.store), []).append(part)
+    return sorted(groups.values(), key=lambda group: min(p.budget.account(p.key) for p in group))
