@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlguard import BudgetExceeded, Calendar, ConfigurationError, CostBudget, MemoryStore
+from mlguard import (
+    BudgetExceeded,
+    Calendar,
+    ConfigurationError,
+    CostBudget,
+    MemoryStore,
+    UnknownCost,
+    reserve_all,
+)
 from mlguard.integrations.metered import metered
 
 if TYPE_CHECKING:
@@ -139,16 +147,29 @@ def test_an_async_generator_that_is_closed_is_charged_for_what_it_sent() -> None
     assert held(llm) == ("0.03 USD", "0.00 USD")
 
 
+def unknown(_: Any) -> None:
+    """Say nothing."""
+
+
+def crashing(_: Any) -> None:
+    raise UnknownCost("no price")
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unknown_cost_is_never_nothing(kind: str) -> None:
-    llm, model = budget(on_unsettled="reserved"), Model()
+@pytest.mark.parametrize("rule", ["floor", "reserved"])
+@pytest.mark.parametrize("cost", [unknown, crashing])
+def test_an_unknown_cost_is_all_that_was_reserved_and_the_answer_arrives(
+    kind: str, rule: str, cost: Any
+) -> None:
+    one, two, model = budget(on_unsettled=rule), budget("9 USD", on_unsettled=rule), Model()
     function = metered(
         getattr(model, kind),
-        reserve=lambda _: llm.reserve("0.50 USD"),
-        cost=lambda _: None,
+        reserve=lambda _: reserve_all([one.reserve("0.50 USD"), two.reserve("0.60 USD")]),
+        cost=cost,
     )
-    ask(function, 20)
-    assert held(llm) == ("0.50 USD", "0.00 USD")
+    assert ask(function, 20)[-1] == 20
+    assert held(one) == ("0.50 USD", "0.00 USD")
+    assert held(two) == ("0.60 USD", "0.00 USD")
 
 
 def test_nothing_happens_before_a_generator_is_asked() -> None:

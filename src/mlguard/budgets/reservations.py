@@ -41,29 +41,31 @@ class _Held:
             self._leave()
 
     async def __aenter__(self) -> Self:
-        await self._aside(self._reserve, undo=self._leave)
+        await self.aside(self._reserve, undo=self._leave)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._settled is None:
-            await self._aside(self._leave)
+            await self.aside(self._leave)
 
-    def _parts(self) -> Sequence[Reservation]:
+    @property
+    def each(self) -> Sequence[Reservation]:
+        """The reservation in each budget."""
         raise NotImplementedError
 
     def _reserve(self) -> None:
         raise NotImplementedError
 
     def _leave(self) -> None:
-        for part in self._parts():
+        for part in self.each:
             part._give_back()
 
-    async def _aside(self, work: Callable[[], R], *, undo: Callable[[], object] | None = None) -> R:
-        """Do what may wait for a store, without keeping the loop waiting.
+    async def aside(self, work: Callable[[], R], *, undo: Callable[[], object] | None = None) -> R:
+        """Do what may wait for the store, such as to settle, without keeping the loop waiting.
 
         It is done to its end even if the task is cancelled meanwhile; then it is undone.
         """
-        if all(isinstance(part.budget.store, MemorySpend) for part in self._parts()):
+        if all(isinstance(part.budget.store, MemorySpend) for part in self.each):
             return work()
         import asyncio  # noqa: PLC0415 -- whoever awaits has it
 
@@ -134,7 +136,9 @@ class Reservation(_Held):
             return None
         return self._settled - self.amount
 
-    def _parts(self) -> Sequence[Reservation]:
+    @property
+    def each(self) -> Sequence[Reservation]:
+        """Itself: one budget pays."""
         return (self,)
 
     def __enter__(self) -> Self:
@@ -188,15 +192,15 @@ class Reservation(_Held):
 
     async def adispatched(self) -> None:
         """Do as `dispatched`, without keeping the loop waiting for the store."""
-        await self._aside(self.dispatched)
+        await self.aside(self.dispatched)
 
     async def aspent_so_far(self, cost: Money | str) -> None:
         """Do as `spent_so_far`, without keeping the loop waiting for the store."""
-        await self._aside(lambda: self.spent_so_far(cost))
+        await self.aside(lambda: self.spent_so_far(cost))
 
     async def asettle(self, actual: Money | str) -> None:
         """Do as `settle`, without keeping the loop waiting for the store."""
-        await self._aside(lambda: self.settle(actual))
+        await self.aside(lambda: self.settle(actual))
 
     def _give_back(self) -> None:
         if self._settled is None:
@@ -215,19 +219,18 @@ class Reservations(_Held):
     """One call that several budgets pay for, all or none. Not thread-safe.
 
     Made by `reserve_all`. What it is told goes to each.
-
-    Attributes:
-        each: The reservation in each budget, as given.
     """
 
-    __slots__ = ("each",)
+    __slots__ = ("_each",)
 
     def __init__(self, each: tuple[Reservation, ...]) -> None:
         super().__init__()
-        self.each = each
+        self._each = each
 
-    def _parts(self) -> Sequence[Reservation]:
-        return self.each
+    @property
+    def each(self) -> Sequence[Reservation]:
+        """The reservation in each budget, as given."""
+        return self._each
 
     def _reserve(self) -> None:
         taken: list[Reservation] = []
@@ -258,15 +261,15 @@ class Reservations(_Held):
 
     async def adispatched(self) -> None:
         """Do as `dispatched`, without keeping the loop waiting for the stores."""
-        await self._aside(self.dispatched)
+        await self.aside(self.dispatched)
 
     async def aspent_so_far(self, cost: Money | str) -> None:
         """Do as `spent_so_far`, without keeping the loop waiting for the stores."""
-        await self._aside(lambda: self.spent_so_far(cost))
+        await self.aside(lambda: self.spent_so_far(cost))
 
     async def asettle(self, actual: Money | str) -> None:
         """Do as `settle`, without keeping the loop waiting for the stores."""
-        await self._aside(lambda: self.settle(actual))
+        await self.aside(lambda: self.settle(actual))
 
 
 def reserve_all(reservations: Sequence[Reservation]) -> Reservations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["metered"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_logger = logging.getLogger("mlguard")
 Cost: TypeAlias = "Callable[[Any], Money | str | None]"
 Reserve: TypeAlias = "Callable[..., Reservation | Reservations]"
 
@@ -34,9 +36,10 @@ def metered(function: F, *, reserve: Reserve, cost: Cost) -> F:
         function: What costs. A generator is dispatched when it is first asked for an item.
         reserve: Given the arguments of the call, gives a reservation that is not entered yet:
             `budget.reserve(...)` or `reserve_all([...])`.
-        cost: Given what the call returned, gives what it cost, or None where that is not known:
-            then it is left unsettled. Of a generator it is given each item, and gives what the
-            whole call has cost so far, or None; the last one settles it.
+        cost: Given what the call returned, gives what it cost. Of a generator it is given each
+            item, and gives what the whole call has cost so far, or None; the last one settles it.
+            Where it gives None in the end, or raises (which is logged), all that was reserved is
+            charged.
 
     Raises:
         ConfigurationError: An argument is not callable.
@@ -80,14 +83,30 @@ def _kind_of(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
     return _call
 
 
+def _told(cost: Cost, result: Any) -> Money | str | None:
+    """Ask what it cost. A crash is logged: the answer is paid for and must reach its caller."""
+    try:
+        return cost(result)
+    except Exception:
+        _logger.exception("what a call cost cannot be told")
+        return None
+
+
+def _settle(reservation: Reservation | Reservations, actual: Money | str | None) -> None:
+    """Settle with the actual cost; one that is not known is never 0, but all that was reserved."""
+    if actual is not None:
+        reservation.settle(actual)
+        return
+    for part in reservation.each:
+        part.settle(part.amount)
+
+
 def _call(function: Callable[..., Any], reserve: Reserve, cost: Cost) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         with reserve(*args, **kwargs) as reservation:
             reservation.dispatched()
             result = function(*args, **kwargs)
-            actual = cost(result)
-            if actual is not None:
-                reservation.settle(actual)
+            _settle(reservation, _told(cost, result))
             return result
 
     return call
@@ -98,9 +117,8 @@ def _coroutine(function: Callable[..., Any], reserve: Reserve, cost: Cost) -> Ca
         async with reserve(*args, **kwargs) as reservation:
             await reservation.adispatched()
             result = await function(*args, **kwargs)
-            actual = cost(result)
-            if actual is not None:
-                await reservation.asettle(actual)
+            actual = _told(cost, result)
+            await reservation.aside(lambda: _settle(reservation, actual))
             return result
 
     return call
@@ -113,13 +131,12 @@ def _generator(function: Callable[..., Any], reserve: Reserve, cost: Cost) -> Ca
             last = None
             with closing(function(*args, **kwargs)) as items:
                 for item in items:
-                    so_far = cost(item)
+                    so_far = _told(cost, item)
                     if so_far is not None:
                         last = so_far
                         reservation.spent_so_far(last)
                     yield item
-            if last is not None:
-                reservation.settle(last)
+            _settle(reservation, last)
 
     return call
 
@@ -133,13 +150,12 @@ def _async_generator(
             last = None
             async with aclosing(function(*args, **kwargs)) as items:
                 async for item in items:
-                    so_far = cost(item)
+                    so_far = _told(cost, item)
                     if so_far is not None:
                         last = so_far
                         await reservation.aspent_so_far(last)
                     yield item
-            if last is not None:
-                await reservation.asettle(last)
+            await reservation.aside(lambda: _settle(reservation, last))
 
     return call
 
