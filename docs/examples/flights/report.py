@@ -12,7 +12,8 @@ from mlguard import Severity, __version__
 from mlguard.render import html
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from types import ModuleType
 
     from mlguard import Verdict
     from story import Chapter
@@ -76,3 +77,26 @@ def card(name: str, verdict: Verdict, why: str, *, word: str = "") -> str:
 def tree(verdict: Verdict) -> str:
     """Return the verdict and all its causes as the library draws them."""
     return f'<div class="tree">{html.verdict(verdict, style=False)}</div>'
+
+
+def code(module: ModuleType, start: str) -> str:
+    """Return the source of a module, from a text in it to its end."""
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    return f"<pre><code>{escape(source[source.index(start) :].rstrip())}</code></pre>"
+
+
+def facts(sentences: Iterable[str]) -> str:
+    """Return a list of sentences."""
+    items = "".join(f"<li>{escape(each)}</li>" for each in sentences)
+    return f'<ul class="facts">{items}</ul>'
+
+
+def moments(heads: Sequence[str], rows: Iterable[tuple[Severity, Sequence[str]]]) -> str:
+    """Return a table of what was said when: a row is a time, who it is about, a word for it, and the words."""
+    columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    lines = "".join(
+        f'<tr class="{severity.name.lower()}"><td>{at}</td><th scope="row">{escape(who)}</th>'
+        f"<td><b>{word}</b></td><td>{escape(text)}</td></tr>"
+        for severity, (at, who, word, text) in rows
+    )
+    return f'<table class="moments"><thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table>'

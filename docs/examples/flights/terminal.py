@@ -25,7 +25,7 @@ from rich.tree import Tree
 from mlguard import Severity, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from mlguard import Waiver
@@ -107,6 +107,13 @@ class Screen:
             table.add_row(*row)
         self.console.print(table)
         self.console.print()
+
+    def moments(self, rows: Iterable[tuple[str, str, Text, str]]) -> None:
+        """Show what was said when: a row is a time, who it is about, a word for it, and the words."""
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for at, who, word, text in rows:
+            table.add_row(at, who, word, Text(text, "dim"))
+        self.console.print(Padding(table, (0, 0, 1, 0)))
 
     def verdict(self, title: str, verdict: Verdict, why: str, *, word: str = "") -> None:
         """Show a verdict in one sentence and as a tree, whose many fine leaves are only counted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -134,12 +133,10 @@ def _explanation(exam: Exam, leaf: Verdict) -> str:
 
 
 def _code() -> str:
-    source = Path(gate.__file__).read_text(encoding="utf-8")
-    code = escape(source[source.index("AUC_FLOOR: Final") :].rstrip())
     return report.section(
         "The gate",
         "All of it. This is what a team writes down once and calls in its training script.",
-        f"<pre><code>{code}</code></pre>",
+        report.code(gate, "AUC_FLOOR: Final"),
     )
 
 
@@ -174,8 +171,7 @@ def _small_print(exam: Exam) -> str:
             for leaf in candidate.stopped_at[:1]
         ),
     ]
-    items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return report.section("Small print", "", f'<ul class="facts">{items}</ul>')
+    return report.section("Small print", "", report.facts(facts))
 
 
 def _weeks(exam: Exam, candidate: Candidate, leaf: Verdict) -> str:

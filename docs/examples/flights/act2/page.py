@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import data_check
@@ -27,8 +26,8 @@ def _heat(weeks: Weeks) -> str:
         "Every column, every week",
         "How far each week lies from the first half of the year, in one unit for every column: a mean shift of that many standard "
         "deviations. Up to 0.1 is tolerated, beyond 0.3 is a breach. The timetable above, what moves with the seasons below.",
-        f'{history_html(reports, page=False)}<ul class="facts"><li>{escape(words.seasons(weeks))}</li>'
-        f"<li>{escape(words.timetable(weeks))}</li></ul>",
+        history_html(reports, page=False)
+        + report.facts([words.seasons(weeks), words.timetable(weeks)]),
     )
 
 
@@ -42,10 +41,8 @@ def _broken(weeks: Weeks) -> str:
 
 
 def _code() -> str:
-    source = Path(data_check.__file__).read_text(encoding="utf-8")
-    code = escape(source[source.index("TIMETABLE: Final") :].rstrip())
     return report.section(
-        "The check", "All of it, asked once a week.", f"<pre><code>{code}</code></pre>"
+        "The check", "All of it, asked once a week.", report.code(data_check, "TIMETABLE: Final")
     )
 
 
@@ -70,5 +67,4 @@ def _small_print(weeks: Weeks) -> str:
         "Each week is judged at 1 % for all its columns together: without any change, one week in a hundred or fewer would show a drifted column.",
         "Flights of one hour share its weather, so the weather of a week is less than its flights suggest; its drift is large all the same.",
     ]
-    items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return report.section("Small print", "", f'<ul class="facts">{items}</ul>')
+    return report.section("Small print", "", report.facts(facts))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from act3 import page, words
@@ -65,9 +63,9 @@ def _show(served: Served, screen: Screen) -> None:
 
 
 def _changes(served: Served, screen: Screen) -> None:
-    table = Table.grid(padding=(0, 2, 0, 0))
+    rows = []
     for each in served.changes:
         sign, colour = STYLE[each.verdict.severity]
         said = Text(f"{sign} {each.verdict.severity.name}", colour)
-        table.add_row(words.clock(each.moment), each.part, said, Text(words.change(each), "dim"))
-    screen.console.print(Padding(table, (0, 0, 1, 0)))
+        rows.append((words.clock(each.moment), each.part, said, words.change(each)))
+    screen.moments(rows)

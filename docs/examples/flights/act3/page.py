@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import over_time
 import report
 import serving
-from act3 import drawing, service, traffic, words
-from act3.drawing import Axis, Line
+from act3 import service, traffic, words
 from act3.moments import LIMITED
+from axes import Axis, Line, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from act3.drawing import Point
-    from act3.moments import Moment, Served
+    from act3.moments import Change, Moment, Served
+    from axes import Point
+    from mlguard import Severity
 
 TICKS: Final = tuple(part * 10.0**power for power in range(-4, 4) for part in (1, 3))
+EVERY: Final = 3
+"""Minutes between two marks on the axis of time."""
 KEY: Final = (
     '<p class="key bars"><span><i class="ok"></i> OK</span> <span><i class="unknown"></i> UNKNOWN</span> '
     '<span><i class="warn"></i> WARN</span> <span><i class="breach"></i> BREACH</span></p>'
@@ -102,16 +105,22 @@ def _figure(
     low, high = min(values) / 1.2, 2.5 * max(*values, *(limit for _, limit, _ in limits))
     axis = Axis(low, high, [tick for tick in TICKS if low <= tick < high], word)
     title = "; ".join(f"{name}: at most {word(value)}" for name, value in most)
-    drawn = drawing.lines(served, lines, axis=axis, limits=limits, title=title)
+    drawn = over_time.lines(_stretch(served), lines, axis=axis, limits=limits, title=title)
     return f'<figure class="over-time">{drawn}</figure>'
 
 
-def _changes(served: Served) -> str:
-    rows = "".join(
-        f'<tr class="{each.verdict.severity.name.lower()}"><td>{words.clock(each.moment)}</td><th scope="row">{each.part}</th>'
-        f"<td><b>{each.verdict.severity.name}</b></td><td>{escape(words.change(each))}</td></tr>"
-        for each in served.changes
+def _stretch(served: Served) -> Stretch:
+    return Stretch(
+        60.0 * served.minutes,
+        [
+            (60.0 * minute, f"{minute}" if minute else "0 min")
+            for minute in range(0, served.minutes + 1, EVERY)
+        ],
+        [(each.start, each.end, each.phase.name) for each in served.incidents],
     )
+
+
+def _changes(served: Served) -> str:
     parts = [
         (name, [(each.at, each.parts[name].severity) for each in served.moments])
         for name in LIMITED
@@ -120,19 +129,21 @@ def _changes(served: Served) -> str:
     return report.section(
         "What the guard said, and when",
         "Every change of its verdict, with the reason. Too few requests to judge is an answer, too.",
-        f'<figure class="over-time">{drawing.bands(served, [*parts, whole])}</figure>{KEY}'
-        '<table class="moments"><thead><tr><th scope="col">Minute</th><th scope="col">Budget</th><th scope="col">Verdict</th><th scope="col">Reason</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>",
+        f'<figure class="over-time">{over_time.bands(_stretch(served), [*parts, whole])}</figure>{KEY}'
+        + report.moments(["Minute", "Budget", "Verdict", "Reason"], map(_change, served.changes)),
     )
 
 
+def _change(change: Change) -> tuple[Severity, Sequence[str]]:
+    severity = change.verdict.severity
+    return severity, (words.clock(change.moment), change.part, severity.name, words.change(change))
+
+
 def _code() -> str:
-    source = Path(serving.__file__).read_text(encoding="utf-8")
-    code = escape(source[source.index("LIMITS: Final") :].rstrip())
     return report.section(
         "The guard",
         "All of it. The app behind it is any ASGI app: FastAPI, Starlette, Litestar, or fifteen lines as here.",
-        f"<pre><code>{code}</code></pre>",
+        report.code(serving, "LIMITS: Final"),
     )
 
 
@@ -167,5 +178,4 @@ def _small_print(served: Served) -> str:
         "The limits leave a slow machine room. The predictions are as quick as this machine was when the page was made.",
         words.counts(served),
     ]
-    items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return report.section("Small print", "", f'<ul class="facts">{items}</ul>')
+    return report.section("Small print", "", report.facts(facts))

@@ -1,64 +1,35 @@
-"""What changed over time, as strings of SVG: lines against their limits, and verdicts as bands."""
+"""What changed over time, as strings of SVG: lines against their limits, areas, and verdicts as bands."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from html import escape
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
+from axes import HEIGHT
 from charts import MARK
-from mlguard import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from act3.moments import Served
+    from axes import Area, Axis, Line, Stretch
+    from mlguard import Severity
 
-Point: TypeAlias = tuple[float, float, Severity]
-"""Seconds, value, and how that was judged."""
-
-HEIGHT: Final = 250
 BAND: Final = 26
 THICK: Final = {"ok": 4, "unknown": 10, "warn": 10, "breach": 18}
 APART: Final = 15
 """Pixels between two names at the ends of lines."""
-EVERY: Final = 3
-"""Minutes between two marks on the axis of time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A quantity over time, and how it was judged at each moment."""
-
-    name: str
-    kind: str
-    points: Sequence[Point]
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The numbers of a drawing, on a logarithmic scale."""
-
-    low: float
-    high: float
-    ticks: Sequence[float]
-    word: Callable[[float], str]
-
-    def y(self, value: float) -> float:
-        """Return how far below the top a number lies."""
-        inside = min(max(value, self.low), self.high)
-        return HEIGHT * math.log(self.high / inside) / math.log(self.high / self.low)
 
 
 def lines(
-    served: Served,
+    stretch: Stretch,
     drawn: Sequence[Line],
     *,
     axis: Axis,
     limits: Sequence[tuple[str, float, str]],
     title: str,
+    areas: Sequence[Area] = (),
 ) -> str:
     """Draw lines over time with their limits; a limit is its label, its value and its kind."""
     grid = "".join(
@@ -74,48 +45,55 @@ def lines(
         f'<text class="limit {kind}" x="0" dx="6" y="{y}" dy="-5">{label}</text>'
         for label, y, kind in places
     )
-    paths = "".join(path for line in drawn for path in _paths(line, axis))
+    paths = "".join(
+        [
+            *(_area(each, axis) for each in areas),
+            *(path for line in drawn for path in _paths(line, axis)),
+        ]
+    )
     return (
         f'<svg class="series" width="100%" height="{HEIGHT + 24}" role="img"><title>{escape(title)}</title>'
-        f"{_shades(served, HEIGHT)}{grid}{_minutes(served)}{limit}"
-        f'<svg width="100%" height="{HEIGHT}" viewBox="0 0 {_length(served):g} {HEIGHT}" preserveAspectRatio="none">{paths}</svg>'
+        f"{_shades(stretch, HEIGHT)}{grid}{_marks(stretch)}{limit}"
+        f'<svg width="100%" height="{HEIGHT}" viewBox="0 0 {stretch.seconds:g} {HEIGHT}" preserveAspectRatio="none">{paths}</svg>'
         f"{labels}{_names(drawn, axis)}</svg>"
     )
 
 
-def bands(served: Served, rows: Sequence[tuple[str, Sequence[tuple[float, Severity]]]]) -> str:
+def bands(stretch: Stretch, rows: Sequence[tuple[str, Sequence[tuple[float, Severity]]]]) -> str:
     """Draw how each of several verdicts went: the worse, the thicker."""
     drawn = "".join(
-        _band(served, name, verdicts, BAND * place) for place, (name, verdicts) in enumerate(rows)
+        _band(stretch, name, verdicts, BAND * place) for place, (name, verdicts) in enumerate(rows)
     )
     height = BAND * len(rows)
     return (
         f'<svg class="series bands" width="100%" height="{height}" role="img"><title>{escape(_spoken(rows))}</title>'
-        f"{_shades(served, height, named=False)}{drawn}</svg>"
+        f"{_shades(stretch, height, named=False)}{drawn}</svg>"
     )
 
 
-def _band(served: Served, name: str, verdicts: Sequence[tuple[float, Severity]], top: float) -> str:
+def _band(
+    stretch: Stretch, name: str, verdicts: Sequence[tuple[float, Severity]], top: float
+) -> str:
     middle = top + BAND / 2
     pieces = [f'<text x="0" dx="-8" y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>']
-    for start, end, severity in _stretches(served, verdicts):
+    for start, end, severity in _stretches(stretch, verdicts):
         kind = severity.name.lower()
         thick = THICK[kind]
         pieces.append(
-            f'<rect class="{kind}" x="{_percent(served, start)}" width="{_percent(served, end - start)}" '
+            f'<rect class="{kind}" x="{stretch.percent(start)}" width="{stretch.percent(end - start)}" '
             f'y="{middle - thick / 2:.1f}" height="{thick}"/>'
         )
     return "".join(pieces)
 
 
 def _stretches(
-    served: Served, verdicts: Sequence[tuple[float, Severity]]
+    stretch: Stretch, verdicts: Sequence[tuple[float, Severity]]
 ) -> list[tuple[float, float, Severity]]:
     groups = [
         (severity, [at for at, _ in members])
         for severity, members in groupby(verdicts, key=lambda each: each[1])
     ]
-    starts = [0.0, *(times[0] for _, times in groups[1:]), _length(served)]
+    starts = [0.0, *(times[0] for _, times in groups[1:]), stretch.seconds]
     return [
         (start, end, severity)
         for (start, end), (severity, _) in zip(pairwise(starts), groups, strict=True)
@@ -143,9 +121,20 @@ def _paths(line: Line, axis: Axis) -> list[str]:
     return found
 
 
+def _area(area: Area, axis: Axis) -> str:
+    there = [(at, axis.y(low)) for at, low, _ in area.points]
+    back = [(at, axis.y(high)) for at, _, high in reversed(area.points)]
+    return f'<polygon class="{area.kind}" points="{_places([*there, *back])}"/>'
+
+
 def _path(kind: str, points: Sequence[tuple[float, float]]) -> str:
-    drawn = " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
-    return f'<polyline class="{kind}" points="{drawn}" vector-effect="non-scaling-stroke"/>'
+    return (
+        f'<polyline class="{kind}" points="{_places(points)}" vector-effect="non-scaling-stroke"/>'
+    )
+
+
+def _places(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
 
 
 def _names(drawn: Sequence[Line], axis: Axis) -> str:
@@ -160,29 +149,18 @@ def _names(drawn: Sequence[Line], axis: Axis) -> str:
     return "".join(found)
 
 
-def _shades(served: Served, height: float, *, named: bool = True) -> str:
+def _shades(stretch: Stretch, height: float, *, named: bool = True) -> str:
     found = []
-    for incident in served.incidents:
-        x = _percent(served, incident.start)
-        width = _percent(served, incident.end - incident.start)
+    for start, end, name in stretch.shades:
+        x, width = stretch.percent(start), stretch.percent(end - start)
         found.append(f'<rect class="shade" x="{x}" width="{width}" y="0" height="{height}"/>')
         if named:
-            found.append(
-                f'<text class="shade" x="{x}" dx="5" y="14">{escape(incident.phase.name)}</text>'
-            )
+            found.append(f'<text class="shade" x="{x}" dx="5" y="14">{escape(name)}</text>')
     return "".join(found)
 
 
-def _minutes(served: Served) -> str:
+def _marks(stretch: Stretch) -> str:
     return "".join(
-        f'<text x="{_percent(served, 60 * minute)}" y="{HEIGHT + 18}" text-anchor="middle">{minute}{" min" if not minute else ""}</text>'
-        for minute in range(0, served.minutes + 1, EVERY)
+        f'<text x="{stretch.percent(at)}" y="{HEIGHT + 18}" text-anchor="middle">{escape(word)}</text>'
+        for at, word in stretch.marks
     )
-
-
-def _percent(served: Served, at: float) -> str:
-    return f"{100 * at / _length(served):.2f}%"
-
-
-def _length(served: Served) -> float:
-    return 60.0 * served.minutes
