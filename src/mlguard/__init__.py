@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlguard.budgets.latency import LatencyBudget
     from mlguard.budgets.money import Money
     from mlguard.budgets.prices import Price, PriceBook
-    from mlguard.budgets.reservations import Reservation, reserve_all
+    from mlguard.budgets.reservations import Reservation, Reservations, reserve_all
     from mlguard.budgets.streams import StreamLatency
     from mlguard.budgets.unit_cost import UnitCost, fleet_cost
     from mlguard.budgets.windows import Calendar, Rolling, Window
@@ -80,6 +80,7 @@ __all__ = [
     "Profile",
     "Reference",
     "Reservation",
+    "Reservations",
     "Rolling",
     "Sampled",
     "Severity",
@@ -123,7 +124,7 @@ _HOMES = {
     "budgets.latency": "LatencyBudget",
     "budgets.money": "Money",
     "budgets.prices": "Price PriceBook",
-    "budgets.reservations": "Reservation reserve_all",
+    "budgets.reservations": "Reservation Reservations reserve_all",
     "budgets.streams": "StreamLatency",
     "budgets.unit_cost": "UnitCost fleet_cost",
     "budgets.windows": "Calendar Rolling Window",

@@ -736,6 +736,39 @@ def test_the_check_asks_nothing_and_knows_what_was_seen() -> None:
     assert llm().severity is Severity.UNKNOWN
 
 
+def test_a_call_that_is_refused_for_what_is_spent_is_a_breach_until_one_passes() -> None:
+    clock = ManualClock(NOON)
+    llm = budget("1 USD", clock=clock)
+    spend(llm, "0.50 USD")
+    with llm.reserve("0.40 USD"), pytest.raises(BudgetExceeded), llm.reserve("0.20 USD"):
+        pytest.fail("the block must not run")
+    assert llm().severity is Severity.OK  # it is only reserved
+    with pytest.raises(BudgetExceeded), llm.reserve("0.60 USD"):
+        pytest.fail("the block must not run")
+    assert llm().severity is Severity.BREACH
+    assert "the last call was refused for it" in llm().reason
+    llm.refresh()
+    assert llm().severity is Severity.BREACH  # nothing has changed
+    llm.cap = Money("2 USD")
+    llm.refresh()
+    assert llm().severity is Severity.OK
+    llm.cap = Money("1 USD")
+    with pytest.raises(BudgetExceeded), llm.reserve("0.60 USD"):
+        pytest.fail("the block must not run")
+    assert llm.wait() is None  # a smaller call may fit
+    spend(llm, "0.495 USD")
+    assert llm().severity is not Severity.BREACH
+    with pytest.raises(BudgetExceeded), llm.reserve("0.01 USD"):
+        pytest.fail("the block must not run")
+    assert llm.wait() == 43_200.0
+
+
+def test_the_words_say_the_time_of_the_calendar() -> None:
+    llm = budget("1 USD", window=Calendar("day", tz="America/New_York"))
+    llm.refresh()
+    assert llm().reason.endswith("until 2027-01-16T00:00:00-05:00")
+
+
 def test_a_family_of_caps_is_the_worst_over_the_keys_that_were_seen() -> None:
     llm = budget("1 USD", per="tenant")
     assert llm().severity is Severity.UNKNOWN

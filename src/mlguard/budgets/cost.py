@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlguard.arguments import instances, name_of, refusal, seconds, share, whole
 from mlguard.budgets.calls import call_of, new_call, outside
 from mlguard.budgets.history import UNSEEN, History
+from mlguard.budgets.known import Known
 from mlguard.budgets.money import NANOS, Money, money_of
 from mlguard.budgets.reservations import Reservation
 from mlguard.budgets.soft import SoftLimits
@@ -29,24 +30,6 @@ MOST_KEYS = 1000
 """Keys of which one process remembers what it saw."""
 
 
-class Known(NamedTuple):
-    """What a budget last saw of a key.
-
-    Attributes:
-        spent: In the window.
-        reserved: By calls under way.
-        cap: What may be spent.
-        at: When it saw it, in Unix seconds.
-        until: When the window or its slot is over: from then on it is not known.
-    """
-
-    spent: Money
-    reserved: Money
-    cap: Money
-    at: float
-    until: float
-
-
 class CostBudget(Spending):
     """A cap on what may be spent in a window: reserve before a call, settle after it. Thread-safe.
 
@@ -55,7 +38,8 @@ class CostBudget(Spending):
     in full, and so are refunds; the next reservation sees both.
 
     It is a check over what this process last saw, without asking the store: BREACH once the cap is
-    spent, WARN from the last soft limit on, UNKNOWN while the window has not been seen.
+    spent or a call was refused for what is spent, WARN from the last soft limit on or where the
+    upper end of the forecast lies above the cap, UNKNOWN while the window has not been seen.
     `refresh()` looks.
 
     Windows follow the newest one that anybody opened: a clock that is behind, or set back, neither
@@ -145,7 +129,7 @@ class CostBudget(Spending):
         shares = tuple(sorted(share("soft", each) for each in soft))
         self._soft = SoftLimits(shares, tuple(sinks), store)
         self._history = History(store)
-        self._known: dict[str | None, tuple[int, int, int, float, float]] = {}
+        self._known: dict[str | None, tuple[int, int, int, bool, float, float]] = {}
 
     def reserve(
         self,
@@ -181,11 +165,18 @@ class CostBudget(Spending):
         call = new_call() if request_id is None else call_of(request_id)
         return Reservation(self, amount, key, request_id, call)
 
-    def _see(self, key: str | None, spent: int, reserved: int, claim: Claim) -> None:
+    def _see(
+        self,
+        key: str | None,
+        spent: int,
+        reserved: int,
+        claim: Claim,
+        refused: bool = False,  # noqa: FBT001, FBT002 -- on the way of every call
+    ) -> None:
         if key not in self._known and len(self._known) >= MOST_KEYS:
             self._forget()
         at = claim.entry.expires - self.lease
-        self._known[key] = spent, reserved, claim.cap, at, self._until
+        self._known[key] = spent, reserved, claim.cap, refused, at, self._until
         shares = self._soft.shares
         if shares and spent >= shares[0] * claim.cap:
             self._tell(key, spent, claim)
@@ -218,22 +209,21 @@ class CostBudget(Spending):
     def known(self, key: str | None = None) -> Known | None:
         """Give what this process last saw of a key; None if that was in an earlier window."""
         seen = self._known.get(key)
-        if seen is None or self._now() >= seen[4]:
+        if seen is None or self._now() >= seen[-1]:
             return None
-        *amounts, at, until = seen
         currency = self.cap_of(key).currency
-        spent, reserved, cap = (Money.of_nanos(each, currency) for each in amounts)
-        return Known(spent, reserved, cap, at, until)
+        spent, reserved, cap = (Money.of_nanos(each, currency) for each in seen[:3])
+        return Known(spent, reserved, cap, *seen[3:])
 
     def wait(self, key: str | None = None, *, max_age: float | timedelta = 10.0) -> float | None:
-        """Give the seconds until more may be spent, if the cap is spent; None if it is not.
+        """Give the seconds until more may be spent, if the cap is exhausted; None if it is not.
 
         As this process saw it, and no longer ago than `max_age`: then it is None too, so that the
         next reservation looks again.
         """
         known, oldest = self.known(key), seconds("max_age", max_age)
         age = 0.0 if known is None else self._now() - known.at
-        if known is None or age > oldest or known.spent < known.cap:
+        if known is None or age > oldest or not known.exhausted:
             return None
         return known.until - known.at - age if isinstance(self.window, Calendar) else oldest
 
@@ -253,7 +243,7 @@ class CostBudget(Spending):
         expected = self.forecast(key)
         running_out = expected.high is not None and expected.high > expected.details["cap"]
         severity, limits = Severity.OK, self._soft.shares or (1.0,)
-        if known.spent >= known.cap:
+        if known.refused or known.spent >= known.cap:
             severity = Severity.BREACH
         elif (
             running_out
@@ -261,7 +251,9 @@ class CostBudget(Spending):
             or known.spent.nanos >= limits[-1] * known.cap.nanos
         ):
             severity = Severity.WARN
-        words = self._words(known)
+        words = f"{known}, {self._period(known.until)}"
+        if known.refused:
+            words += "; the last call was refused for it"
         if expected.high is not None:
             value, low, high = (
                 text.quantity(each or 0.0, expected.unit)
@@ -272,13 +264,6 @@ class CostBudget(Spending):
             words += f"; {self.unrecorded} could not be recorded"
         evidence = (self.measure(key), expected)
         return Verdict(name, severity, words, evidence=evidence, at=known.at)
-
-    def _words(self, known: Known) -> str:
-        part = known.spent.nanos / known.cap.nanos if known.cap.nanos else 1.0
-        return (
-            f"{known.spent} of {known.cap} spent ({text.quantity(part, 'share', 3)}), "
-            f"{known.reserved} reserved, {self._period(known.until)}"
-        )
 
     def measure(self, key: str | None = None) -> Measurement:
         """Measure what is spent in the window, in units of the currency, as this process saw it.
@@ -344,7 +329,8 @@ class CostBudget(Spending):
         """Ask the store what is spent, so that the check and `measure` know.
 
         Args:
-            key: Of whom; without one, where each key has a cap, of the 1,000 that spent the most.
+            key: Of whom; without one, where each key has a cap, of the 1,000 that spent the most,
+                whose growth it does not note: the forecast of a key takes `refresh(key)`.
         """
         self._now()
         span = self._span
@@ -355,9 +341,15 @@ class CostBudget(Spending):
             found = [(account.removeprefix(self._account), total) for account, total in totals]
         for each, total in found:
             part = Reservation(self, Money.of_nanos(0, self.cap_of(each).currency), each, None, "")
-            claim = self._claim(part)
-            self._see(each, *total, claim)
-            if len(found) == 1 and isinstance(self.window, Calendar):
+            claim, was = self._claim(part), self.known(each)
+            stuck = (
+                was is not None
+                and was.refused
+                and was.spent.nanos <= total.spent
+                and was.cap.nanos >= claim.cap
+            )
+            self._see(each, *total, claim, stuck)
+            if (self.per is None or key is not None) and isinstance(self.window, Calendar):
                 self._history.note(
                     claim.account, span, claim.entry.expires - self.lease, total.spent
                 )

@@ -73,8 +73,9 @@ def forecast(points: Points, *, start: float, end: float, confidence: float = 0.
 
     Load by the time of day is harmless in a window of a month once eight days have passed, and
     makes the interval too wide before and in a week. In a window of one day it makes the forecast
-    wrong: a quiet night says nothing of the day, and at six in the morning the interval misses
-    nearly always. Use a longer window there. Growth within the window is not foreseen either.
+    wrong: a quiet night says nothing of the day. While the night is even the interval misses nearly
+    always, and once the morning rises it is too wide to help. Use a longer window there. Growth
+    within the window is not foreseen either.
 
     Args:
         points: Unix seconds and nano-units spent since the window began. It began with nothing.

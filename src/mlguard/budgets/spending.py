@@ -11,10 +11,9 @@ from urllib.parse import quote
 from mlguard.arguments import refusal
 from mlguard.budgets.calls import call_of, outside
 from mlguard.budgets.money import Money, money_of
-from mlguard.budgets.windows import Calendar, Rolling
+from mlguard.budgets.windows import Calendar, Rolling, Window
 from mlguard.errors import BudgetExceeded, MlguardError, StateConflict
 from mlguard.locks import Locked
-from mlguard.records import iso
 from mlguard.render import text
 from mlguard.stores.spend import MOST, Claim, Entry, Refusal, Total, quick
 
@@ -96,7 +95,14 @@ class Spending(Locked):
         self._move(clock())
 
     @abstractmethod
-    def _see(self, key: str | None, spent: int, reserved: int, claim: Claim) -> None:
+    def _see(
+        self,
+        key: str | None,
+        spent: int,
+        reserved: int,
+        claim: Claim,
+        refused: bool = False,  # noqa: FBT001, FBT002 -- on the way of every call
+    ) -> None:
         """Take note of what an account held before a claim."""
 
     def refund(
@@ -244,7 +250,7 @@ class Spending(Locked):
     def _exceeded(self, part: Reservation, claim: Claim, total: Total) -> BudgetExceeded:
         amount, cap = part.amount, Money.of_nanos(claim.cap, part.amount.currency)
         spent, reserved = (Money.of_nanos(each, amount.currency) for each in total)
-        now = self._now()
+        now, broke = self._now(), False
         if amount > cap:
             retry, words = None, "it is more than the cap"
         elif total.spent + amount.nanos <= claim.cap:
@@ -252,7 +258,8 @@ class Spending(Locked):
         else:
             retry = self._wait(claim, now)
             words = f"retry after {text.quantity(retry, 's', 3)}"
-        self._see(part.key, *total, claim)
+            broke = True
+        self._see(part.key, *total, claim, broke)
         return BudgetExceeded(
             f"{self._title(part.key)}: {amount} refused: {spent} spent and {reserved} reserved of "
             f"a cap of {cap} {self._period(self._until)}; {words}",
@@ -262,7 +269,7 @@ class Spending(Locked):
             spent=spent,
             reserved=reserved,
             cap=cap,
-            window=self.window.window(now),
+            window=self._window(now),
             retry_after=retry,
         )
 
@@ -332,10 +339,15 @@ class Spending(Locked):
     def _title(self, key: str | None) -> str:
         return self.name if key is None else f"{self.name}[{self.per}={text.visible(key)}]"
 
+    def _window(self, now: float) -> Window:
+        if isinstance(self.window, Rolling):
+            return self.window.window(now)
+        return Window(self._span.start, self._span.end)
+
     def _period(self, end: float) -> str:
         if isinstance(self.window, Rolling):
             return f"in {text.quantity(self.window.seconds, 's')}"
-        return f"until {iso(end)}"
+        return f"until {self.window.written(end)}"
 
 
 def _kind_of(window: Calendar | Rolling) -> str:

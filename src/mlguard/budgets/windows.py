@@ -180,6 +180,11 @@ class Calendar:
         """Give the moment from which a slot counts no more, in Unix seconds."""
         return self.window(slot).end
 
+    def written(self, at: float) -> str:
+        """Write Unix seconds as ISO 8601 in the time zone of the calendar."""
+        local = datetime.fromtimestamp(at, UTC).astimezone(_zone(self.tz))
+        return local.isoformat().replace("+00:00", "Z")
+
     def _hour(self, now: int, zone: tzinfo) -> tuple[int, int]:
         def shift(at: int) -> int:
             """Give how long after full hours of Unix time hours begin."""

@@ -32,7 +32,8 @@ _STEPS = (
         """CREATE INDEX leased ON entries (account, expires)
            WHERE state IN ('open', 'dispatched')""",
         """CREATE TABLE counters (account BLOB NOT NULL, slot INTEGER NOT NULL,
-                                  spent INTEGER NOT NULL, reserved INTEGER NOT NULL,
+                                  spent INTEGER NOT NULL CHECK (typeof(spent) = 'integer'),
+                                  reserved INTEGER NOT NULL CHECK (typeof(reserved) = 'integer'),
                                   PRIMARY KEY (account, slot)) WITHOUT ROWID""",
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mlguard.locks import Locked
@@ -34,7 +33,7 @@ class _Account:
         self.slots: dict[int, list[int]] = {}
         self.newest = COMPACTED
         self.summed: dict[int, int] = {}
-        self._oldest = COMPACTED
+        self._oldest: int | None = COMPACTED
         self.spent = self.reserved = 0
 
     def slide(self, oldest: int) -> None:
@@ -81,7 +80,7 @@ class _Account:
         else:
             sums[0] += spent
             sums[1] += reserved
-        if slot >= self._oldest:
+        if self._oldest is not None and slot >= self._oldest:
             self.spent += spent
             self.reserved += reserved
 
@@ -113,7 +112,7 @@ class _Account:
             if counted != right:
                 yield slot, counted, right
         self.slots = true
-        self._oldest = COMPACTED - 1
+        self._oldest = None
 
     def refunded(self, call: str) -> int:
         """Give what was taken back of a row."""
@@ -127,6 +126,10 @@ class _Account:
         yield from self.entries.values()
 
 
+_NOBODY = _Account()
+"""Has no row, so whatever is asked of one is refused before anything is written."""
+
+
 class MemorySpend(Locked):
     """Spend in memory; see `Spend`. Thread-safe.
 
@@ -137,16 +140,20 @@ class MemorySpend(Locked):
 
     def __init__(self) -> None:
         super().__init__()
-        self._accounts: defaultdict[str, _Account] = defaultdict(_Account)
+        self._accounts: dict[str, _Account] = {}
 
     def reserve(self, claims: Sequence[Claim], /) -> list[Granted] | Refusal:
         """Reserve all or none of the claims; see `Spend.reserve`."""
         granted, puts = [], []
         with self._lock:
-            if len(claims) == 1 and (answer := self._accounts[claims[0].account].take(claims[0])):
-                return [answer]
+            if len(claims) == 1:
+                name = claims[0].account
+                book = self._accounts.get(name) or _Account()
+                if (answer := book.take(claims[0])) is not None:
+                    self._accounts[name] = book
+                    return [answer]
             for place, (name, entry, cap, oldest) in enumerate(claims):
-                book = self._accounts[name]
+                book = self._accounts.get(name) or _Account()
                 book.slide(oldest)
                 found = book.entries.get(entry.id)
                 there = found and spend.reserved(found, entry)
@@ -156,22 +163,23 @@ class MemorySpend(Locked):
                         return Refusal(place, Total(book.spent, book.reserved), newest)
                     there = entry
                 granted.append(spend.quick(Granted, (there, book.spent, book.reserved)))
-                puts.append((book, found, there))
-            for book, found, there in puts:
+                puts.append((name, book, found, there))
+            for name, book, found, there in puts:
+                self._accounts[name] = book
                 book.put(found, there)
         return granted
 
     def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
         """Note that the call went out; see `Spend.dispatch`."""
         with self._lock:
-            book = self._accounts[account]
+            book = self._accounts.get(account, _NOBODY)
             found = book.entries.get(call)
             return book.put(found, spend.dispatched(found, call, floor, expires))
 
     def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
         """Charge what the call cost; None leaves it unsettled. See `Spend.settle`."""
         with self._lock:
-            book = self._accounts[account]
+            book = self._accounts.get(account, _NOBODY)
             found = book.entries.get(call)
             if actual is None:
                 return book.put(found, spend.unsettled(found, call))
@@ -187,7 +195,7 @@ class MemorySpend(Locked):
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
         """Take back a part of what was settled; see `Spend.refund`."""
         with self._lock:
-            book = self._accounts[account]
+            book = self._accounts.get(account, _NOBODY)
             wanted = spend.refund_of(call, refund_id, amount)
             found = book.entries.get(wanted.id)
             entry = spend.refunded(book.entries.get(call), found, book.refunded(call), wanted)

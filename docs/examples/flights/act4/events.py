@@ -12,7 +12,7 @@ from mlguard import Severity
 if TYPE_CHECKING:
     from act4.moments import Day
 
-REPEATED: Final = re.compile(r", [0-9.]+ USD reserved, until [^;]+Z")
+REPEATED: Final = re.compile(r", [0-9.]+ USD reserved, until [^;]+")
 """What the library says in every line, and is the same in all of them."""
 SERVICE: Final = "the service"
 

@@ -106,8 +106,8 @@ def left(day: Day) -> str:
     """Say how much of its cap the runaway client did not spend."""
     rest = Money(bill.CAP_EACH) - day.runaway.spent
     return (
-        f"{usd(rest, 4)} of the client’s cap were left then, and an answer may cost {usd(bill.MOST, 4)}: so all calls were refused, "
-        f"and yet the cap was not spent, which is what BREACH would say. The verdict is {day.met.whole.severity.name}."
+        f"{usd(rest, 4)} of the client’s cap were left then, and an answer may cost {usd(bill.MOST, 4)}: so all calls were refused. "
+        f"A call that is refused for what is spent is a {day.met.whole.severity.name}."
     )
 
 

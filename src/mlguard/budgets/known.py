@@ -1,0 +1,41 @@
+"""What one process knows of a cap without asking the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlguard.render import text
+
+if TYPE_CHECKING:
+    from mlguard.budgets.money import Money
+
+
+class Known(NamedTuple):
+    """What a budget last saw of a key.
+
+    Attributes:
+        spent: In the window.
+        reserved: By calls under way.
+        cap: What may be spent.
+        refused: Whether the last reservation was refused for what is spent.
+        at: When it saw it, in Unix seconds.
+        until: When the window or its slot is over: from then on it is not known.
+    """
+
+    spent: Money
+    reserved: Money
+    cap: Money
+    refused: bool
+    at: float
+    until: float
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the cap is spent, or was refused to a call while less than 1 % of it is left."""
+        left = self.cap.nanos - self.spent.nanos
+        return left <= 0 or (self.refused and left <= self.cap.nanos // 100)
+
+    def __str__(self) -> str:
+        part = self.spent.nanos / self.cap.nanos if self.cap.nanos else 1.0
+        share = text.quantity(part, "share", 3)
+        return f"{self.spent} of {self.cap} spent ({share}), {self.reserved} reserved"
