@@ -74,7 +74,7 @@ wheel: $(READY)  ## build the wheel and try it in an environment that has nothin
 bench: $(READY)  ## measure the numbers that we promise
 	@set -e; for program in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$program; done
 
-bench-peers: $(READY)  ## measure other drift detectors and sketches, in environments of their own
+bench-peers: $(READY)  ## measure other drift detectors, sketches and cost budgets, in environments of their own
 	@set -e; for program in $(wildcard benchmarks/*_peers.py); do $(BIN)/python $$program; done
 
 format: $(READY)  ## fix what the linter can fix, and format

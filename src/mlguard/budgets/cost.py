@@ -173,7 +173,7 @@ class CostBudget(Spending):
         claim: Claim,
         refused: bool = False,  # noqa: FBT001, FBT002 -- on the way of every call
     ) -> None:
-        if key not in self._known and len(self._known) >= MOST_KEYS:
+        if len(self._known) >= MOST_KEYS and key not in self._known:
             self._forget()
         at = claim.entry.expires - self.lease
         self._known[key] = spent, reserved, claim.cap, refused, at, self._until

@@ -143,10 +143,12 @@ class Histogram(Buffered):
             return NotImplemented
         total = Histogram()
         for part in (self, other):
-            buckets, counts, negative, missing = part._parts()
-            total._counts.put(Counts.read([buckets, counts]))
-            total._negative += negative
-            total._missing += missing
+            part._flush()
+            with part._lock:
+                counts = part._counts
+                total._counts.add(counts.first, counts.array, counts.zeros, counts.infinite)
+                total._negative += part._negative
+                total._missing += part._missing
         return total
 
     def __sub__(self, other: Histogram) -> Histogram:

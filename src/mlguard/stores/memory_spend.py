@@ -54,11 +54,10 @@ class _Account:
         _, entry, cap, oldest = claim
         if oldest != self._oldest:
             self.slide(oldest)
-        call, slot, amount, *_ = entry
-        spent, reserved = self.spent, self.reserved
-        if call in self.entries or self.newest > slot or spent + reserved + amount > cap:
+        slot, amount, spent, reserved = entry.slot, entry.reserved, self.spent, self.reserved
+        if entry.id in self.entries or self.newest > slot or spent + reserved + amount > cap:
             return None
-        self.entries[call] = entry
+        self.entries[entry.id] = entry
         self.add(slot, 0, amount)
         return spend.quick(Granted, (entry, spent, reserved))
 
