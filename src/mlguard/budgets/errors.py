@@ -15,7 +15,7 @@ from mlguard.budgets.counted import Counted
 from mlguard.budgets.windows import Calendar, Rolling
 from mlguard.render import text
 from mlguard.sketches.buckets import MOST
-from mlguard.sketches.buffered import FULL
+from mlguard.sketches.buffered import FULL, RETRY
 from mlguard.sketches.ring import Ring, Tally, sliding
 from mlguard.stats.intervals import proportion_interval
 from mlguard.values import Measurement, Severity, Verdict, combined, severity_of
@@ -131,7 +131,8 @@ class ErrorBudget(Counted):
 
         What is neither true nor false (1 and 0 are) is counted as invalid.
         """
-        if self._tick() >= self._edge or len(self._buffer) >= FULL:
+        waiting = len(self._buffer)
+        if self._tick() >= self._edge or (waiting >= FULL and not waiting % RETRY):
             self._flush(wait=False)
         self._append(good)
 

@@ -24,7 +24,7 @@ from mlguard.sketches.buckets import (
     rank_of,
     value_of,
 )
-from mlguard.sketches.buffered import FULL, floats
+from mlguard.sketches.buffered import FULL, RETRY, floats
 from mlguard.sketches.histogram import numbers
 from mlguard.sketches.ring import Ring, Tally, sliding
 from mlguard.stats.intervals import proportion_interval
@@ -121,7 +121,8 @@ class LatencyBudget(Counted):
         What is negative or no number is counted as invalid. Infinity is a request that never came
         back: slower than every limit.
         """
-        if self._tick() >= self._edge or len(self._buffer) >= FULL:
+        waiting = len(self._buffer)
+        if self._tick() >= self._edge or (waiting >= FULL and not waiting % RETRY):
             self._flush(wait=False)
         self._append(seconds)
 

@@ -304,7 +304,8 @@ class Spending(Locked):
         try:
             if part._here:
                 self._record(part)
-            self.store.settle(self.account(part.key), part._call, actual)
+            account = self._account if part.key is None else self._account + part.key
+            self.store.settle(account, part._call, actual)
         except MlguardError:
             raise
         except Exception as error:

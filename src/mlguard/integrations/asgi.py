@@ -110,9 +110,7 @@ class GuardMiddleware(Edge[App]):
         if self.cost is not None and (wait := self.wait(scope)) is not None:
             await _answer(scope, send, TOO_MANY, wait, Severity.BREACH)
             return
-        exchange = _Exchange(self, scope, started)
-        exchange.inner_receive = receive
-        exchange.inner_send = send
+        exchange = _Exchange(self, scope, started, receive, send)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
@@ -142,8 +140,16 @@ class _Exchange(Exchange):
 
     __slots__ = ("inner_receive", "inner_send")
 
-    inner_receive: Receive
-    inner_send: Send
+    def __init__(
+        self, edge: Edge[App], scope: Scope, started: float, receive: Receive, send: Send
+    ) -> None:
+        self.edge = edge
+        self.scope = scope
+        self.started = started
+        self.inner_receive = receive
+        self.inner_send = send
+        self.status = self.last = self.left = self._meters = self._stream = None
+        self.over = False
 
     async def receive(self) -> Message:
         message = await self.inner_receive()

@@ -16,6 +16,7 @@ from mlguard.budgets.latency import LatencyBudget
 from mlguard.budgets.streams import StreamLatency
 from mlguard.checks import checked, crashed, crashes_in
 from mlguard.clocks import unix_clock
+from mlguard.integrations.exchange import FIRST_BAD_STATUS
 from mlguard.locks import Locked
 from mlguard.policies.combine import worst
 from mlguard.policies.timing import Cached, cached
@@ -72,12 +73,11 @@ TOO_MANY = 429, "Too Many Requests"
 """What it answers to whoever has spent a budget."""
 
 _TOLD_EVERY = 60.0
-_FIRST_BAD_STATUS = 500
 
 
 def good(status: int | None, error: BaseException | None) -> bool | None:
     """Classify an answer: an exception (so a timeout) and a status from 500 on are bad."""
-    return error is None and (status is None or status < _FIRST_BAD_STATUS)
+    return error is None and (status is None or status < FIRST_BAD_STATUS)
 
 
 def row_of(scope: Mapping[str, Any]) -> Any:
@@ -120,6 +120,7 @@ class Edge(Locked, Generic[A]):
         "latency",
         "opens",
         "payer",
+        "plain",
         "profile",
         "rejected",
         "retry_after",
@@ -166,6 +167,7 @@ class Edge(Locked, Generic[A]):
         self.payer = payer
         self.opens = keyed or isinstance(latency, StreamLatency)
         self.classify = good if classify is None else _plain("classify", classify)
+        self.plain = classify is None and not self.opens
         self.row_of = row_of
         self.clock = clock
         self._unix = unix_clock(monotonic=clock)

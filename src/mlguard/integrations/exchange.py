@@ -9,6 +9,8 @@ from mlguard.budgets.streams import Stream, StreamLatency
 if TYPE_CHECKING:
     from mlguard.integrations.edge import Edge
 
+FIRST_BAD_STATUS = 500
+
 
 class Exchange:
     """One request or call on its way, observed once. Not thread-safe: it follows one request.
@@ -98,6 +100,9 @@ class Exchange:
         """
         self.over = True
         edge = self.edge
+        if edge.plain and error is None and self.left is None:
+            self._timed(edge, at)
+            return
         latency, errors = self._open() if edge.opens else (edge.latency, edge.errors)
         left = self.left
         cut = left is not None or not (error is None or isinstance(error, Exception))
@@ -121,6 +126,20 @@ class Exchange:
                     errors.observe(fine)
             except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
                 edge.crashed(place, crash)
+
+    def _timed(self, edge: Edge[Any], at: float) -> None:
+        """Observe what nearly every request is: answered, in time or not."""
+        try:
+            if edge.latency is not None:
+                edge.latency.observe(at - self.started)
+        except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+            edge.crashed("latency", crash)
+        try:
+            if edge.errors is not None:
+                status = self.status
+                edge.errors.observe(status is None or status < FIRST_BAD_STATUS)
+        except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+            edge.crashed("errors", crash)
 
     def features(self) -> None:
         """Count the row of features, if there is one and something to count it."""

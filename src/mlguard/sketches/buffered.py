@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FULL = 1024
 """Values that wait before they are counted in bulk: a few kilobytes, and 30 µs every so often."""
 
+RETRY = 64
+"""Values after which the next one tries to count, while another thread is at it."""
+
 
 class Buffered(Locked):
     """Takes values by a list's append, which no other thread can tear, to be counted in bulk.

@@ -12,7 +12,7 @@ import numpy as np
 from mlguard.arguments import refusal, whole
 from mlguard.records import parsed
 from mlguard.sketches.buckets import Amount, Counts, counted, quantile_level, rank_of, value_of
-from mlguard.sketches.buffered import FULL, Buffered, floats
+from mlguard.sketches.buffered import FULL, RETRY, Buffered, floats
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -60,7 +60,8 @@ class Histogram(Buffered):
     def add(self, value: float) -> None:
         """Count a number; what is none is counted as missing."""
         self._append(value)
-        if len(self._buffer) >= FULL:
+        waiting = len(self._buffer)
+        if waiting >= FULL and not waiting % RETRY:
             self._flush(wait=False)
 
     def add_many(self, values: ArrayLike) -> None:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from mlguard.locks import Locked
 from mlguard.stores import spend
-from mlguard.stores.spend import COMPACTED, Difference, Entry, Granted, Refusal, Total
+from mlguard.stores.spend import COMPACTED, LIVE, Difference, Entry, Granted, Refusal, Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlguard.stores.spend import Claim
+
+
+_NEVER = 2**63
+"""The first slot of no window."""
 
 
 class _Account:
@@ -33,7 +37,7 @@ class _Account:
         self.slots: dict[int, list[int]] = {}
         self.newest = COMPACTED
         self.summed: dict[int, int] = {}
-        self._oldest: int | None = COMPACTED
+        self._oldest = COMPACTED
         self.spent = self.reserved = 0
 
     def slide(self, oldest: int) -> None:
@@ -79,7 +83,7 @@ class _Account:
         else:
             sums[0] += spent
             sums[1] += reserved
-        if self._oldest is not None and slot >= self._oldest:
+        if slot >= self._oldest:
             self.spent += spent
             self.reserved += reserved
 
@@ -111,7 +115,7 @@ class _Account:
             if counted != right:
                 yield slot, counted, right
         self.slots = true
-        self._oldest = None
+        self._oldest = _NEVER
 
     def refunded(self, call: str) -> int:
         """Give what was taken back of a row."""
@@ -188,7 +192,7 @@ class MemorySpend(Locked):
             del book.entries[call]
             slot = entry.slot
             book.summed[slot] = book.summed.get(slot, 0) + actual
-            book.add(slot, actual - found.charged, -found.held)
+            book.add(slot, actual - found.charged, -found.reserved if found.state in LIVE else 0)
             return entry
 
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
