@@ -79,6 +79,21 @@ def share(parameter: str, value: object) -> float:
     return number
 
 
+def part_of(parameter: str, value: object) -> float:
+    """Read a number above 0 and at most 1."""
+    number = real(parameter, value)
+    if not 0.0 < number <= 1.0:
+        raise refusal(parameter, value, "above 0 and at most 1")
+    return number
+
+
+def choice(parameter: str, value: object, *allowed: str) -> Any:
+    """Read one of several words."""
+    if value not in allowed:
+        raise refusal(parameter, value, " or ".join(map(repr, allowed)))
+    return value
+
+
 def moment(parameter: str, value: object) -> float:
     """Read a point in time, Unix seconds or an aware datetime, as Unix seconds."""
     if isinstance(value, datetime):

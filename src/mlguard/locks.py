@@ -18,12 +18,19 @@ class Locked:
     __slots__ = ("__weakref__", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = self._make_lock()
         _alive[id(self)] = self
+
+    def _make_lock(self) -> Any:
+        """Give a Lock, or an RLock where the garbage collector may come in while it is held.
+
+        It closes generators at any moment, and they do then whatever they do when closed.
+        """
+        return threading.Lock()
 
     def _after_fork(self) -> None:
         """Make the object usable in a forked child, where its lock may be held for ever."""
-        self._lock = threading.Lock()
+        self._lock = self._make_lock()
 
     def __getstate__(self) -> dict[str, Any]:
         slots = (name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()))

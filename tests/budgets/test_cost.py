@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import logging
 import pickle
+import threading
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -89,6 +92,7 @@ def test_nothing_is_reserved_before_the_block_is_entered() -> None:
         ("floor", "0.09 USD", "0.09 USD"),
         ("reserved", None, "0.05 USD"),
         ("reserved", "0.02 USD", "0.05 USD"),
+        ("reserved", "0.09 USD", "0.09 USD"),
     ],
 )
 def test_a_call_left_unsettled_is_charged_by_its_rule_however_it_is_left(
@@ -186,19 +190,102 @@ def test_a_refund_is_a_row_of_its_own_in_the_window_of_its_call() -> None:
 # Retries.
 
 
-def test_a_request_that_is_tried_again_reserves_and_settles_once() -> None:
+def test_a_job_that_is_delivered_twice_is_paid_once() -> None:
     llm = budget("1 USD")
-    for _ in range(3):
-        with llm.reserve("0.60 USD", request_id="a") as call:
-            assert held(llm)[1] in {"0.60 USD", "0.00 USD"}
-            call.dispatched()
-            call.settle("0.40 USD")
+    with llm.reserve("0.60 USD", request_id="a") as call:
+        assert call.charged is None
+        call.dispatched()
+        call.settle("0.40 USD")
+    for cost in ("0.60 USD", "0.90 USD"):
+        with llm.reserve(cost, request_id="a") as again:
+            assert again.charged == Money("0.40 USD")
+            with pytest.raises(
+                StateConflict, match=r"settled at 0\.40 USD: do not make the call again"
+            ):
+                again.dispatched()
+            again.settle("0.40 USD")
     assert held(llm) == ("0.40 USD", "0.00 USD")
-    with (
-        pytest.raises(StateConflict, match="another amount"),
-        llm.reserve("0.50 USD", request_id="a"),
-    ):
+
+
+def test_while_an_attempt_is_under_way_another_is_refused_and_ends_nothing() -> None:
+    llm = budget("1 USD")
+    one, two = (llm.reserve("0.60 USD", request_id="a") for _ in range(2))
+    with one:
+        with pytest.raises(StateConflict, match="another attempt holds it"), two:
+            pytest.fail("the block must not run")
+        two.__exit__(None, None, None)
+        assert held(llm) == ("0.00 USD", "0.60 USD")
+        one.dispatched()
+        two.__exit__(None, None, None)
+        assert held(llm) == ("0.00 USD", "0.60 USD")
+        one.settle("0.50 USD")
+    assert held(llm) == ("0.50 USD", "0.00 USD")
+
+
+def test_an_attempt_that_was_left_stays_charged_and_the_next_meets_the_cap() -> None:
+    clock = ManualClock(NOON)
+    llm = budget("1 USD", clock=clock, on_unsettled="floor")
+    first = llm.reserve("0.60 USD", request_id="a")
+    with first:
+        first.spent_so_far("0.30 USD")
+    with llm.reserve("0.60 USD", request_id="a") as second:
+        assert held(llm) == ("0.30 USD", "0.60 USD")
+        second.dispatched()
+        with pytest.raises(BudgetExceeded), llm.reserve("0.20 USD"):
+            pytest.fail("the block must not run")
+        first.settle("0.35 USD")  # its bill came late
+        assert held(llm) == ("0.35 USD", "0.60 USD")
+        second.settle("0.50 USD")
+    assert held(llm) == ("0.85 USD", "0.00 USD")
+    spend(llm, "0.15 USD")
+    for number in range(3):
+        with pytest.raises(BudgetExceeded), llm.reserve("0.60 USD", request_id=f"full {number}"):
+            pytest.fail("the block must not run")
+    assert llm.reconcile() == []
+
+
+def test_twenty_jobs_that_fail_and_are_retried_do_not_exceed_the_cap() -> None:
+    llm = budget("1 USD", on_unsettled="floor")
+    for number in range(20):
+        with llm.reserve("0.60 USD", request_id=f"job {number}") as call:
+            call.dispatched()
+    admitted = 0
+    with ExitStack() as stack:
+        for number in range(20):
+            try:
+                call = stack.enter_context(llm.reserve("0.60 USD", request_id=f"job {number}"))
+            except BudgetExceeded:
+                continue
+            admitted += 1
+            call.settle("0.60 USD")
+    assert admitted == 1
+    assert held(llm) == ("0.60 USD", "0.00 USD")
+
+
+def test_a_bill_that_comes_later_and_elsewhere_settles_what_was_left() -> None:
+    llm = budget("1 USD")
+    with llm.reserve("0.60 USD", request_id="a") as call:
+        call.dispatched()
+    for _ in range(2):
+        budget("1 USD", store=llm.store).settle("a", "0.45 USD")
+    assert held(llm) == ("0.45 USD", "0.00 USD")
+    with pytest.raises(StateConflict, match="another cost"):
+        llm.settle("a", "0.50 USD")
+    with pytest.raises(StateConflict, match="not known"):
+        llm.settle("b", "0.50 USD")
+
+
+def test_a_reservation_is_for_one_call() -> None:
+    llm = budget()
+    call = llm.reserve("0.60 USD")
+    for early in (call.dispatched, lambda: call.settle("0.10 USD")):
+        with pytest.raises(StateConflict, match="is not entered"):
+            early()
+    with call:
+        call.settle("0.10 USD")
+    with pytest.raises(StateConflict, match="entered a second time"), call:
         pytest.fail("the block must not run")
+    assert held(llm) == ("0.10 USD", "0.00 USD")
 
 
 def test_a_released_request_may_be_tried_again_at_another_price_and_in_another_window() -> None:
@@ -424,7 +511,7 @@ def test_a_lease_that_is_over_is_freed_by_whoever_reaps() -> None:
     assert alive.reap() == 1
     assert alive.reap() == 0
     assert held(alive) == ("0.30 USD", "0.00 USD")
-    with pytest.raises(StateConflict, match="its lease is over, reserve again"):
+    with pytest.raises(StateConflict, match="reserve again"):
         lost[0].dispatched()
     lost[1].settle("0.10 USD")  # late, and known after all
     assert held(alive) == ("0.10 USD", "0.00 USD")
@@ -446,6 +533,55 @@ def test_old_rows_are_summed_up_after_their_window_and_the_retention() -> None:
     assert llm.reconcile() == []
     with pytest.raises(StateConflict, match="nothing was settled"):
         llm.refund("request 0", "0.01 USD")
+
+
+def test_a_refusal_for_what_the_dead_hold_frees_it_first() -> None:
+    clock = ManualClock(NOON)
+    llm = budget("1 USD", clock=clock, lease=60.0)
+    for each in ("0.50 USD", "0.50 USD"):
+        llm.reserve(each).__enter__()  # and dies
+    clock.advance(59.0)
+    with pytest.raises(BudgetExceeded, match="calls under way"), llm.reserve("0.20 USD"):
+        pytest.fail("the block must not run")
+    clock.advance(1.0)
+    spend(llm, "0.20 USD")
+    assert held(llm) == ("0.20 USD", "0.00 USD")
+
+
+class Dropped:
+    """A stream in a cycle, which only the garbage collector can end."""
+
+    def __init__(self, llm: CostBudget) -> None:
+        self.itself = self
+        self.stream = self.run(llm)
+
+    def run(self, llm: CostBudget) -> Iterator[int]:
+        with llm.reserve("0.01 USD") as call:
+            call.dispatched()
+            yield 1
+            call.settle("0.01 USD")
+
+
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_streams_that_the_garbage_collector_closes_stop_nobody(where: str, tmp_path: Path) -> None:
+    store: Any = MemoryStore() if where == "memory" else SqliteStore(tmp_path / "guard.db")
+    llm = budget("1000 USD", store=store)
+    before = gc.get_threshold()
+    gc.set_threshold(20, 2, 2)  # in the middle of everything
+
+    def drop() -> None:
+        for _ in range(1000 if where == "memory" else 200):
+            next(iter(Dropped(llm).stream))
+
+    try:
+        thread = threading.Thread(target=drop, daemon=True)
+        thread.start()
+        thread.join(60.0)
+        assert not thread.is_alive()
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    assert held(llm) == (f"{10 if where == 'memory' else 2}.00 USD", "0.00 USD")
 
 
 # Several budgets.
@@ -478,7 +614,13 @@ def test_all_reserve_or_none_and_the_refusal_names_the_first() -> None:
     with call("0.20 USD") as left:
         left.dispatched()
     assert held(team) == ("0.30 USD", "0.00 USD")
-    for wrong in ([], [team.reserve("1 USD"), team.reserve("1 USD")], [1]):
+    euros = budget("1 EUR", name="euros")
+    for wrong in (
+        [],
+        [team.reserve("1 USD"), team.reserve("1 USD")],
+        [team.reserve("1 USD"), euros.reserve("1 EUR")],
+        [1],
+    ):
         with pytest.raises(ConfigurationError, match=r"^reservations"):
             reserve_all(wrong)  # type: ignore[arg-type]
 
@@ -688,6 +830,42 @@ def test_allow_goes_on_and_records_it_when_the_store_is_back(
     assert "granted without the store" in caplog.text
 
 
+def test_what_is_settled_again_when_the_store_is_back_is_recorded(store: Failing) -> None:
+    llm = budget(store=store, on_store_error="allow")
+    with llm.reserve("0.05 USD") as call:
+        call.dispatched()
+        Failing.down = True
+        call.settle("0.02 USD")
+        assert str(llm.unrecorded) == "0.02 USD"
+        Failing.down = False
+        for _ in range(2):
+            call.settle("0.02 USD")
+    assert str(llm.unrecorded) == "None"
+    assert held(llm) == ("0.02 USD", "0.00 USD")
+
+
+def test_what_could_not_be_recorded_is_of_its_window(store: Failing) -> None:
+    clock = ManualClock(NOON)
+    llm = budget(store=store, on_store_error="allow", clock=clock)
+    with llm.reserve("0.05 USD") as call:
+        Failing.down = True
+        call.settle("0.02 USD")
+    Failing.down = False
+    clock.advance(86_400)
+    llm.refresh()
+    assert llm.unrecorded is None
+
+
+def test_the_other_budgets_hear_of_a_cost_although_one_store_fails(store: Failing) -> None:
+    one, two = budget(store=store, on_unsettled="floor"), budget(on_unsettled="floor")
+    with reserve_all([one.reserve("1 USD"), two.reserve("1 USD")]) as call:
+        call.dispatched()
+        Failing.down = True
+        with pytest.raises(ConnectionError):
+            call.settle("0.70 USD")
+    assert held(two) == ("0.70 USD", "0.00 USD")
+
+
 def test_allow_counts_what_it_could_not_record(
     store: Failing, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -736,30 +914,34 @@ def test_the_check_asks_nothing_and_knows_what_was_seen() -> None:
     assert llm().severity is Severity.UNKNOWN
 
 
-def test_a_call_that_is_refused_for_what_is_spent_is_a_breach_until_one_passes() -> None:
+def refused(llm: CostBudget, cost: str) -> None:
+    with pytest.raises(BudgetExceeded), llm.reserve(cost):
+        pytest.fail("the block must not run")
+
+
+def test_a_cap_of_which_too_little_is_left_for_a_call_is_a_breach_until_one_passes() -> None:
     clock = ManualClock(NOON)
     llm = budget("1 USD", clock=clock)
     spend(llm, "0.50 USD")
-    with llm.reserve("0.40 USD"), pytest.raises(BudgetExceeded), llm.reserve("0.20 USD"):
-        pytest.fail("the block must not run")
-    assert llm().severity is Severity.OK  # it is only reserved
-    with pytest.raises(BudgetExceeded), llm.reserve("0.60 USD"):
-        pytest.fail("the block must not run")
-    assert llm().severity is Severity.BREACH
-    assert "the last call was refused for it" in llm().reason
+    refused(llm, "0.60 USD")
+    assert llm().severity is Severity.OK  # that says more of the call than of the budget
+    assert llm.wait() is None
+    spend(llm, "0.40 USD")
+    spend(llm, "0.091 USD")
+    assert llm().severity is not Severity.BREACH
+    refused(llm, "0.01 USD")
     llm.refresh()
-    assert llm().severity is Severity.BREACH  # nothing has changed
+    assert llm().severity is Severity.BREACH
+    assert "the last call was refused" in llm().reason
+    assert llm.wait() == 10.0  # a smaller one may fit
     llm.cap = Money("2 USD")
     llm.refresh()
-    assert llm().severity is Severity.OK
-    llm.cap = Money("1 USD")
-    with pytest.raises(BudgetExceeded), llm.reserve("0.60 USD"):
-        pytest.fail("the block must not run")
-    assert llm.wait() is None  # a smaller call may fit
-    spend(llm, "0.495 USD")
     assert llm().severity is not Severity.BREACH
-    with pytest.raises(BudgetExceeded), llm.reserve("0.01 USD"):
-        pytest.fail("the block must not run")
+    llm.cap = Money("1 USD")
+    refused(llm, "0.01 USD")
+    spend(llm, "0.009 USD")
+    llm.refresh()
+    assert llm().severity is Severity.BREACH
     assert llm.wait() == 43_200.0
 
 
@@ -813,6 +995,52 @@ def test_each_soft_limit_is_told_once_a_window_by_one_replica() -> None:
     )
     assert dict(first.subject) == {"budget": "llm"}
     assert first.verdicts[0].evidence[0].value == 0.5
+
+
+def test_a_cap_that_changes_has_soft_limits_of_its_own() -> None:
+    sink = RecordingSink()
+    llm = budget("1 USD", sinks=[sink], soft=[0.5, 1.0])
+    spend(llm, "1 USD")
+    llm.refresh()
+    assert len(sink.decisions) == 2
+    llm.cap = Money("100 USD")
+    spend(llm, "59 USD")
+    llm.refresh()
+    assert len(sink.decisions) == 3
+    assert "60.00 USD of 100.00 USD" in sink.decisions[2].reason
+
+
+def test_a_limit_of_a_rolling_window_is_told_once_while_it_lasts() -> None:
+    clock, sink = ManualClock(NOON), RecordingSink()
+    llm = budget("1 USD", clock=clock, window=Rolling(3600.0), sinks=[sink], soft=[0.5])
+    for _ in range(59):
+        spend(llm, "0.60 USD") if not sink.decisions else None
+        llm.refresh()
+        clock.advance(60)
+    assert len(sink.decisions) == 1
+    clock.advance(3600)
+    spend(llm, "0.60 USD")
+    llm.refresh()
+    assert len(sink.decisions) == 2
+
+
+def test_a_cap_that_cannot_be_told_for_one_tenant_does_not_hide_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caps = {"acme": "1 USD", "gone": "1 USD"}
+    llm = budget(lambda key: caps[key], per="tenant")
+    for key in caps:
+        spend(llm, "0.50 USD", key=key)
+    del caps["gone"]
+    llm.refresh()
+    assert llm().severity is Severity.OK
+    assert llm.wait("gone") is None
+    assert "the cap of 'gone' is not known" in caplog.text
+    with pytest.raises(KeyError), llm.reserve("0.10 USD", key="gone"):
+        pytest.fail("the block must not run")
+    caps["acme"] = "1 EUR"
+    with pytest.raises(ConfigurationError, match="a budget has one currency"):
+        spend(llm, "0.10 EUR", key="acme")
 
 
 def test_a_sink_that_fails_does_not_stop_the_call(caplog: pytest.LogCaptureFixture) -> None:
@@ -922,6 +1150,7 @@ def test_a_copy_spends_from_the_same_cap(tmp_path: Path) -> None:
         ({"on_store_error": "ignore"}, "^on_store_error = 'ignore': must be 'deny' or 'allow'"),
         ({"on_unsettled": "zero"}, "^on_unsettled"),
         ({"soft": [0.5, 1.5]}, "^soft"),
+        ({"soft": 0.8}, "^soft"),
         ({"lease": 0}, "^lease"),
         ({"retention": -1}, "^retention"),
     ],

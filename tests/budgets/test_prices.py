@@ -24,6 +24,9 @@ MILLION = 1_000_000
 SMALL = {"input": "0.40", "cached_input": "0.10", "cache_write": "0.50", "output": "1.60"}
 PLAIN = {"input": "0.40", "output": "1.60"}
 
+NONE = {"input": 0, "output": 0}
+"""What must be told, also where there was none."""
+
 EXACT = Context(prec=200)
 
 
@@ -167,10 +170,9 @@ def test_the_worst_case_is_one(prices: dict[str, str], told: dict[str, int]) -> 
     completion = told["output"] + told.get("reasoning", 0)
     worst = book.worst_case("m", input=prompt, output=completion)
     assert worst >= book.cost("m", told)
-    dearest = max(
-        book.cost("m", {unit: prompt}) for unit in ("input", "cached_input", "cache_write")
-    )
-    spoken = max(book.cost("m", {unit: completion}) for unit in ("output", "reasoning"))
+    kinds = ("input", "cached_input", "cache_write")
+    dearest = max(book.cost("m", {**NONE, unit: prompt}) for unit in kinds)
+    spoken = max(book.cost("m", {**NONE, unit: completion}) for unit in ("output", "reasoning"))
     assert worst.nanos - (dearest + spoken).nanos in {0, -1}  # rounded once, not twice
 
 
@@ -184,7 +186,7 @@ def test_the_worst_case_is_one(prices: dict[str, str], told: dict[str, int]) -> 
 )
 def test_other_units_are_priced_by_one(told: dict[str, int], price: str) -> None:
     prices = dict.fromkeys(told, price) | {"input": "1"}
-    cost = book_of(prices).cost("m", told)
+    cost = book_of(prices).cost("m", {"input": 0, **told})
     assert_rounded_up(cost, oracle(dict.fromkeys(told, price), 1, told))
 
 
@@ -199,24 +201,25 @@ def test_part_of_an_hour_counts_as_it_is_written() -> None:
 
 def test_less_than_a_nano_is_a_nano_and_nothing_is_nothing() -> None:
     book = book_of({"input": "0.0025", "output": "0.0025"})
-    assert book.cost("m", {"input": 1}).nanos == 3
+    assert book.cost("m", {**NONE, "input": 1}).nanos == 3
     assert book.cost("m", {"input": 1, "output": 1}).nanos == 5
     assert (
         book.cost("m", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}).nanos == 0
     )
-    assert book_of({"input": 0, "output": "0"}).cost("m", {"input": 10**9}).nanos == 0
+    assert book_of({"input": 0, "output": "0"}).cost("m", {**NONE, "input": 10**9}).nanos == 0
 
 
 def test_what_has_no_price_is_taken_at_the_price_of_its_kind_or_refused() -> None:
     book = book_of(PLAIN)
-    assert book.cost("m", {"cached_input": 10}) == book.cost("m", {"input": 10})
-    assert book.cost("m", {"reasoning": 10}) == book.cost("m", {"output": 10})
+    assert book.cost("m", {**NONE, "cached_input": 10}) == book.cost("m", {**NONE, "input": 10})
+    assert book.cost("m", {**NONE, "reasoning": 10}) == book.cost("m", {**NONE, "output": 10})
     for unit in ("cache_write", "cache_write_1h", "audio_input", "audio_output", "image_input"):
         with pytest.raises(
             UnknownCost, match=rf"^{unit} of model 'm' has no price: known are cached"
         ):
-            book.cost("m", {"input": 5, unit: 1})
-        assert book.cost("m", {"input": 5, unit: 0}) == book.cost("m", {"input": 5})
+            book.cost("m", {**NONE, "input": 5, unit: 1})
+        told = {**NONE, "input": 5}
+        assert book.cost("m", {**told, unit: 0}) == book.cost("m", told)
 
 
 def test_an_hour_in_the_cache_has_its_price() -> None:
@@ -231,7 +234,9 @@ def test_an_hour_in_the_cache_has_its_price() -> None:
     book = book_of({**SMALL, "cache_write_1h": "0.80"})
     told = {"input": 10, "output": 1, "cache_write": 10, "cache_write_1h": 20}
     assert book.cost("m", usage) == book.cost("m", told)
-    assert book.worst_case("m", input=10) == book.cost("m", {"cache_write_1h": 10})
+    assert book.worst_case("m", input=10, output=0) == book.cost(
+        "m", {**NONE, "cache_write_1h": 10}
+    )
 
 
 def test_sound_and_tools_are_units_too() -> None:
@@ -354,7 +359,22 @@ def test_what_cannot_cost_anything_is_passed_over(more: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("count", [np.int64(5), 5.0, Decimal(5), 5], ids=repr)
 def test_a_whole_count_may_be_of_any_kind(count: Any) -> None:
-    assert BOOK.cost("m", {"input": count}) == Money("0.000002 USD")
+    assert BOOK.cost("m", {**NONE, "input": count}) == Money("0.000002 USD")
+
+
+def test_a_main_count_that_is_missing_is_unknown_and_never_nothing() -> None:
+    for usage in (
+        {"output_tokens": 300},  # the last message of Anthropic's stream
+        {"prompt_tokens": 300},
+        {"output": 300},
+        {"cached_input": 5, "output": 300},
+    ):
+        with pytest.raises(UnknownCost, match=r"has a price and is not told"):
+            BOOK.cost("m", usage)
+    with pytest.raises(UnknownCost, match=r"^output has a price and is not told"):
+        BOOK.worst_case("m", input=1000)
+    embedding = book_of({"input": "0.02"})
+    assert embedding.cost("m", {"prompt_tokens": 1000}) == Money("0.00002 USD")
 
 
 def test_the_worst_case_needs_a_bound_and_a_price() -> None:

@@ -13,6 +13,7 @@ from mlguard import (
     ConfigurationError,
     CostBudget,
     MemoryStore,
+    StateConflict,
     UnknownCost,
     reserve_all,
 )
@@ -170,6 +171,21 @@ def test_an_unknown_cost_is_all_that_was_reserved_and_the_answer_arrives(
     assert ask(function, 20)[-1] == 20
     assert held(one) == ("0.50 USD", "0.00 USD")
     assert held(two) == ("0.60 USD", "0.00 USD")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_that_is_delivered_twice_is_made_once(kind: str) -> None:
+    llm, model = budget(), Model()
+    function = metered(
+        getattr(model, kind),
+        reserve=lambda _: llm.reserve("0.50 USD", request_id="job"),
+        cost=lambda cents: f"0.{cents:02} USD",
+    )
+    ask(function, 20)
+    with pytest.raises(StateConflict, match="do not make the call again"):
+        ask(function, 30)
+    assert model.asked == 1
+    assert held(llm) == ("0.20 USD", "0.00 USD")
 
 
 def test_nothing_happens_before_a_generator_is_asked() -> None:

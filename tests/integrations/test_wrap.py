@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -400,3 +401,34 @@ def test_many_threads_are_each_counted() -> None:
 def test_a_bad_argument_is_named(parameter: str, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"^{parameter} = "):
         wrap(**{"function": call, **options})
+
+
+def test_a_generator_may_be_closed_while_its_thread_holds_the_locks() -> None:
+    """As the garbage collector does it, in whatever thread and moment it comes."""
+    tenants = Keyed(lambda: ErrorBudget(slo=0.99))
+
+    def classify(_status: object, _exception: object) -> bool:
+        raise ValueError("cannot tell")
+
+    log: Any = wrap(lambda: None, errors=ErrorBudget(slo=0.99), classify=classify)
+
+    def answer() -> Generator[int, None, None]:
+        try:
+            yield 1
+        finally:
+            tenants["acme"].observe(good=True)
+            log()
+
+    done = threading.Event()
+
+    def close() -> None:
+        stream = answer()
+        next(stream)
+        with tenants._lock, log.guard._lock:
+            stream.close()
+        done.set()
+
+    threading.Thread(target=close, daemon=True).start()
+    assert done.wait(20.0)
+    assert tenants["acme"].totals["good"] == 1
+    assert log.guard.crashes == 1

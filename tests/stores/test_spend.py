@@ -17,7 +17,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from mlguard import MemoryStore, SqliteStore, StateConflict
 from mlguard.integrations.redis import RedisStore
-from mlguard.stores.spend import COMPACTED, Claim, Difference, Entry, Refusal, SpendStore, Total
+from mlguard.stores.spend import (
+    COMPACTED,
+    Claim,
+    Difference,
+    Entry,
+    Held,
+    Refusal,
+    SpendStore,
+    Total,
+)
 from mlguard.testing.spend import check_spend
 
 if TYPE_CHECKING:
@@ -60,6 +69,7 @@ class Row(NamedTuple):
     floor: int
     expires: float
     rule: str
+    token: str
 
 
 class Ledger:
@@ -87,42 +97,68 @@ class Ledger:
         granted: list[tuple[Entry, int, int]] = []
         for place, (account, entry, cap, oldest) in enumerate(claims):
             total, row = self.total(account, oldest), self.rows.get((account, entry.id))
-            if row is None or row.state == "released":
+            if row is None or row.state in {"released", "left"}:
+                if self.was_left(account, entry):
+                    raise StateConflict
                 newest = self.newest.get(account, COMPACTED)
                 if entry.slot < newest:
                     return Refusal(place, total, newest)
                 if sum(total) + entry.reserved > cap:
                     return Refusal(place, total, None)
                 row = Row(*entry[1:])
-            elif row.reserved != entry.reserved:
-                raise StateConflict
-            else:
+            elif (row.reserved, row.token) == (entry.reserved, entry.token):
                 row = row._replace(expires=max(row.expires, entry.expires))
+            elif row.state != "settled":
+                raise StateConflict
             granted.append((self.entry(entry.id, row), *total))
         for (account, *_), (entry, *_) in zip(claims, granted, strict=True):
+            left = self.rows.get((account, entry.id))
+            if left is not None and left.state == "left":
+                self.rows[account, f"{entry.id}\nleft {left.token}"] = left
             self.rows[account, entry.id] = Row(*entry[1:])
             self.newest[account] = max(self.newest.get(account, COMPACTED), entry.slot)
         return granted
 
-    def dispatch(self, account: str, call: str, floor: int, expires: float) -> Entry:
-        row = self.rows.get((account, call))
-        if row is None or row.state == "released":
+    def was_left(self, account: str, entry: Entry) -> bool:
+        row = self.rows.get((account, entry.id))
+        if row is None:
+            return False
+        own = (row.state, row.token) == ("left", entry.token)
+        return own or (account, f"{entry.id}\nleft {entry.token}") in self.rows
+
+    def held(self, held: Held) -> tuple[str, Row]:
+        """Give the row of the attempt that was named; of another one only where it has none."""
+        account, call, token = held
+        names = [call, *([f"{call}\nleft {token}"] if token else [])]
+        found = [(name, self.rows[account, name]) for name in names if (account, name) in self.rows]
+        own = [each for each in found if each[1].token == token]
+        if not found:
             raise StateConflict
-        if row.state != "settled":
-            row = row._replace(floor=max(row.floor, floor))
+        return (own or found)[0]
+
+    def dispatch(self, held: Held, floor: int, expires: float) -> Entry:
+        name, row = self.held(held)
+        if row.token != held.token or row.state in {"released", "settled"}:
+            raise StateConflict
+        row = row._replace(floor=max(row.floor, floor))
         if self.live(row):
             row = row._replace(state="dispatched", expires=max(row.expires, expires))
-        if row.state == "left":
+        else:
             row = row._replace(charged=self.due(row))
-        return self.put(account, call, row)
+        return self.put(held.account, name, row)
 
-    def settle(self, account: str, call: str, actual: int | None) -> Entry:
-        row = self.rows.get((account, call))
-        if row is None or (actual is not None and row.state == "settled" and row.charged != actual):
+    def settle(self, held: Held, actual: int | None) -> Entry:
+        name, row = self.held(held)
+        if actual is None:
+            if row.token != held.token and self.live(row):
+                raise StateConflict
+            return self.put(held.account, name, self.ended(row))
+        if row.state == "settled":
+            if row.charged != actual:
+                raise StateConflict
+        elif held.token not in {"", row.token}:
             raise StateConflict
-        if actual is not None:
-            row = row._replace(state="settled", charged=actual)
-        return self.put(account, call, self.ended(row) if actual is None else row)
+        return self.put(held.account, name, row._replace(state="settled", charged=actual))
 
     def ended(self, row: Row) -> Row:
         if row.state == "dispatched":
@@ -131,7 +167,7 @@ class Ledger:
 
     @staticmethod
     def due(row: Row) -> int:
-        return row.floor if row.rule == "floor" else row.reserved
+        return row.floor if row.rule == "floor" else max(row.floor, row.reserved)
 
     def refund(self, account: str, call: str, refund_id: str, amount: int) -> Entry:
         name = f"{call}\n{refund_id}"
@@ -142,11 +178,11 @@ class Ledger:
             back = [
                 each.charged
                 for (whose, other), each in self.rows.items()
-                if whose == account and other.startswith(f"{call}\n")
+                if whose == account and other.startswith(f"{call}\n") and each.state == "refund"
             ]
             if amount > row.charged + sum(back):
                 raise StateConflict
-            there = Row(row.slot, 0, "refund", -amount, 0, 0.0, "floor")
+            there = Row(row.slot, 0, "refund", -amount, 0, 0.0, "floor", "")
         elif there.charged != -amount:
             raise StateConflict
         return self.put(account, name, there)
@@ -221,7 +257,8 @@ LARGE = 2**54 + 1
 CAPS = {"day": 100, "day/2": 60, "hours": 150, "large": 100 * LARGE}
 ACCOUNTS = st.sampled_from([*CAPS])
 PREFIXES = st.sampled_from(["", "day", "day/", "hours"])
-CALLS = st.sampled_from(["a", "b", "c", "ab", "~1", "~2", "~3"])
+CALLS = st.sampled_from(["a", "b", "ab", "~1", "~2", "~3"])
+TOKENS = st.sampled_from(["1", "2", "3", ""])
 AMOUNTS = st.sampled_from([0, 1, 20, 30, 40, 60])
 TIMES = st.integers(1, 3)
 MOMENTS = st.integers(0, 9).map(float)
@@ -236,9 +273,24 @@ ROWS = st.fixed_dictionaries(
 ALL = 99
 
 
+def scale(account: str) -> int:
+    """Give what amounts of an account are multiplied by."""
+    return LARGE if account == "large" else 1
+
+
+def of(account: str, call: str, token: str) -> Held:
+    """Name an attempt; a call that nobody named has but one."""
+    return Held(account, call, "" if call.startswith("~") else token)
+
+
 def asked(name: str, *given: Any) -> set[tuple[str, str]]:
     """Give the calls that an operation is about."""
-    return {(c.account, c.entry.id) for c in given[0]} if name == "reserve" else {given[:2]}
+    if name == "reserve":
+        return {(c.account, c.entry.id) for c in given[0]}
+    return {given[0][:2] if isinstance(given[0], Held) else given[:2]}
+
+
+HELD = st.builds(of, ACCOUNTS, CALLS, TOKENS)
 
 
 class Model(RuleBasedStateMachine):
@@ -266,12 +318,12 @@ class Model(RuleBasedStateMachine):
             else:
                 assert self.ask(name, *given) == wanted
                 if name == "settle" and unaskable(wanted.id, wanted.state):
-                    self.over.add(given[:2])
+                    self.over.add(given[0][:2])
 
     def ask(self, name: str, *given: Any) -> object:
         if name == "dispatch":
-            account, call, floor, expires = given
-            return self.store.dispatch(account, call, floor=floor, expires=expires)
+            held, floor, expires = given
+            return self.store.dispatch(held, floor=floor, expires=expires)
         if name == "reserve":
             return self.ask_for(*given)
         return getattr(self.store, name)(*given)
@@ -281,32 +333,50 @@ class Model(RuleBasedStateMachine):
         result = self.store.reserve(claims)
         for account, row, cap, oldest in claims if isinstance(result, list) else ():
             found = there.get((account, row.id))
-            if found is None or found.state == "released":
+            if found is None or found.state in {"released", "left"}:
                 assert sum(self.store.total(account, oldest)) <= cap
         return result
 
-    def claim(self, account: str, call: str, amount: int, behind: int, **row: Any) -> Claim:
+    def claim(self, held: Held, amount: int, behind: int, **row: Any) -> Claim:
+        account, call, token = held
         now = max(0, self.now - behind)
         slot = now // 3 * 3 if account.startswith("day") else now
         oldest = slot if account.startswith("day") else max(0, now - 3)
-        scale = LARGE if account == "large" else 1
-        entry = Entry(call, slot, amount * scale, "open", 0, 0, **row)
+        amount *= scale(account)
+        entry = Entry(call, slot, amount, "open", 0, 0, **row, token=token)
         return Claim(account, entry, CAPS[account], oldest)
 
-    @rule(accounts=st.sets(ACCOUNTS, min_size=1, max_size=3), call=CALLS, row=ROWS, times=TIMES)
-    def reserve(self, accounts: set[str], call: str, row: dict[str, Any], times: int) -> None:
-        self.do(
-            "reserve", [self.claim(each, call, **row) for each in sorted(accounts)], times=times
-        )
+    @rule(
+        accounts=st.sets(ACCOUNTS, min_size=1, max_size=3),
+        call=CALLS,
+        token=TOKENS,
+        row=ROWS,
+        times=TIMES,
+    )
+    def reserve(
+        self, accounts: set[str], call: str, token: str, row: dict[str, Any], times: int
+    ) -> None:
+        claims = [self.claim(of(each, call, token), **row) for each in sorted(accounts)]
+        self.do("reserve", claims, times=times)
 
-    @rule(account=ACCOUNTS, call=CALLS, floor=AMOUNTS, expires=MOMENTS, times=TIMES)
-    def dispatch(self, account: str, call: str, floor: int, expires: float, times: int) -> None:
-        self.do("dispatch", account, call, floor, expires, times=times)
+    @rule(held=HELD, floor=AMOUNTS, expires=MOMENTS, times=TIMES)
+    def dispatch(self, held: Held, floor: int, expires: float, times: int) -> None:
+        self.do("dispatch", held, floor * scale(held.account), expires, times=times)
 
-    @rule(account=ACCOUNTS, call=CALLS, actual=st.none() | AMOUNTS, times=TIMES)
-    def settle(self, account: str, call: str, actual: int | None, times: int) -> None:
-        scale = LARGE if account == "large" else 1
-        self.do("settle", account, call, None if actual is None else actual * scale, times=times)
+    @rule(held=HELD, actual=st.none() | AMOUNTS, times=TIMES)
+    def settle(self, held: Held, actual: int | None, times: int) -> None:
+        cost = None if actual is None else actual * scale(held.account)
+        self.do("settle", held, cost, times=times)
+
+    @rule(held=HELD, rows=st.tuples(ROWS, ROWS), floor=AMOUNTS, other=TOKENS, times=TIMES)
+    def leave_and_take_over(
+        self, held: Held, rows: tuple[dict[str, Any], ...], floor: int, other: str, times: int
+    ) -> None:
+        taker = of(held.account, held.call, other)
+        self.do("reserve", [self.claim(held, **rows[0])], times=times)
+        self.do("dispatch", held, floor * scale(held.account), 9.0, times=times)
+        self.do("settle", held, None, times=times)
+        self.do("reserve", [self.claim(taker, **rows[1])], times=times)
 
     @rule(account=ACCOUNTS, call=CALLS, name=st.sampled_from("xy"), amount=AMOUNTS, times=TIMES)
     def refund(self, account: str, call: str, name: str, amount: int, times: int) -> None:
@@ -400,7 +470,7 @@ def damage(store: SpendStore, slot: int, by: int) -> None:
 @pytest.mark.parametrize("by", [5, -5, -100, 2**59])
 def test_a_counter_that_went_wrong_is_put_right_and_reported(store: SpendStore, by: int) -> None:
     reserve(store, "a", 40)
-    store.settle("account", "a", 30)
+    store.settle(Held("account", "a"), 30)
     reserve(store, "b", 50)
     damage(store, 5, by)
     assert store.reconcile("other") == []
@@ -421,7 +491,7 @@ def test_a_counter_of_no_row_is_put_right_and_reported(store: SpendStore) -> Non
 
 def test_reconcile_keeps_the_newest_slot(store: SpendStore) -> None:
     reserve(store, "a", 40)
-    store.settle("account", "a", None)
+    store.settle(Held("account", "a"), None)
     store.compact("", 9)
     assert store.reconcile("") == []
     refusal = reserve(store, "b", 1, slot=4)
@@ -436,9 +506,12 @@ def script(seed: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for _ in range(200):
         account, call = chance.choice(["a/1", "a/2", "a\n", "b"]), chance.choice("uvwxyz")
         amount, moment = chance.choice([0, 1, chance.randrange(size)]), float(chance.randrange(20))
+        token = chance.choice(["", "1", "2|é", "3"])
         slot += chance.choice([0] * 9 + [1, 2])
         prefix, now = chance.choice(["", "a", "a/"]), max(0, slot - (chance.random() < 0.1))
-        row = Entry(call, now, amount, "open", 0, 0, moment, chance.choice(["floor", "reserved"]))
+        row = Entry(
+            call, now, amount, "open", 0, 0, moment, chance.choice(["floor", "reserved"]), token
+        )
         claims = [
             Claim(each, row, 2 * size, max(0, now - chance.choice([0, 3])))
             for each in chance.sample(["a/1", "a/2", "a\n", "b"], chance.choice([1, 1, 2, 3]))
@@ -446,9 +519,9 @@ def script(seed: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield chance.choice(
             [
                 *[("reserve", (claims,))] * 4,
-                ("dispatch", (account, call, amount, 2 * moment)),
-                *[("settle", (account, call, amount))] * 2,
-                ("settle", (account, call, None)),
+                *[("dispatch", (Held(account, call, token), amount, 2 * moment))] * 2,
+                *[("settle", (Held(account, call, token), amount))] * 2,
+                *[("settle", (Held(account, call, token), None))] * 2,
                 *[("refund", (account, call, chance.choice("pq"), chance.choice([1, amount])))] * 2,
                 ("total", (account, chance.choice([COMPACTED, now]))),
                 ("totals", (prefix, chance.choice([COMPACTED, now]), chance.choice([1, 5]))),
@@ -466,8 +539,8 @@ def told(store: SpendStore, seed: int) -> Iterator[object]:
     for name, given in script(seed):
         try:
             if name == "dispatch":
-                account, call, floor, expires = given
-                answer = store.dispatch(account, call, floor=floor, expires=expires)
+                held, floor, expires = given
+                answer = store.dispatch(held, floor=floor, expires=expires)
             else:
                 answer = getattr(store, name)(*given)
         except StateConflict as error:
@@ -481,7 +554,11 @@ def told(store: SpendStore, seed: int) -> Iterator[object]:
 def test_all_stores_say_the_same(redis_url: str, tmp_path: Path, seeds: range) -> None:
     for seed in seeds:
         files = SqliteStore(tmp_path / f"{seed}.db")
-        stores = MemoryStore(), files, RedisStore.from_url(redis_url, prefix=f"same {seed}:")
+        stores = (
+            MemoryStore(),
+            files,
+            RedisStore.from_url(redis_url, prefix=f"same {seeds} {seed}:"),
+        )
         for one, two, three in zip(*(told(each, seed) for each in stores), strict=True):
             assert one == two == three
         files.close()
@@ -496,7 +573,7 @@ def test_caps_are_exact_at_every_size(store: SpendStore, cap: int) -> None:
         reserve(store, f"{number}", amount, cap=cap)
         spent += amount
         if number % 2:
-            store.settle("account", f"{number}", amount)
+            store.settle(Held("account", f"{number}"), amount)
     left = cap - spent
     assert isinstance(reserve(store, "last", left + 1, cap=cap), Refusal)
     assert isinstance(reserve(store, "last", left, cap=cap), list)
@@ -524,7 +601,7 @@ def test_sums_are_exact_at_every_size(store: SpendStore) -> None:
     amounts = [size + by for size in near for by in (-2, -1, 0, 1, 2)]
     for slot, amount in enumerate(amounts):
         reserve(store, f"{slot}", 2**60, slot=slot, cap=2**60)
-        store.settle("account", f"{slot}", amount)
+        store.settle(Held("account", f"{slot}"), amount)
         store.refund("account", f"{slot}", "a part", amount // 3)
     charged = [amount - amount // 3 for amount in amounts]
     for oldest in range(len(amounts)):
@@ -541,7 +618,7 @@ def test_in_redis_many_slots_are_one_sum(there: RedisStore) -> None:
     amounts = [10**11 + slot for slot in range(2500)]
     for slot, amount in enumerate(amounts, start=1):
         reserve(there, f"{slot}", amount, slot=slot, cap=2**60)
-        there.settle("account", f"{slot}", amount)
+        there.settle(Held("account", f"{slot}"), amount)
     assert there.total("account", COMPACTED) == Total(sum(amounts), 0)
     assert there.total("account", 1001) == Total(sum(amounts[1000:]), 0)
     assert there.compact("", 2001) == 2000
@@ -554,11 +631,11 @@ def test_redis_writes_nothing_that_it_cannot_count(there: RedisStore) -> None:
 
     for number in range(7):
         reserve(there, f"{number}", 0, cap=2**63)
-        there.settle("account", f"{number}", 2**60)
+        there.settle(Held("account", f"{number}"), 2**60)
     reserve(there, "last", 0, cap=2**63)
     rows = there.entries("")
     with pytest.raises(redis.exceptions.ResponseError, match="overflow"):
-        there.settle("account", "last", 2**60)
+        there.settle(Held("account", "last"), 2**60)
     assert there.entries("") == rows
     assert there.reconcile("") == []
 

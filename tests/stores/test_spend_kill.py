@@ -21,22 +21,22 @@ LEASED = 100.0
 CALLS = """
     import pickle, sys
     from itertools import count
-    from mlguard.stores.spend import Claim, Entry
+    from mlguard.stores.spend import Claim, Entry, Held
 
     store, life = pickle.loads(bytes.fromhex(sys.argv[1]))(), sys.argv[2]
     if hasattr(store, "_client"):
         store._client.client_setname(life)
     for number in count():
         call, rule = f"{life}/{number}", ("floor", "reserved")[number % 2]
-        row = Entry(call, 5, 1000, "open", 0, 0, 100.0, rule)
+        row = Entry(call, 5, 1000, "open", 0, 0, 100.0, rule, life)
         store.reserve([Claim(account, row, 2**60, 3) for account in ("acme", "globex")])
         print("reserved", "acme", call, flush=True)
         print("reserved", "globex", call, flush=True)
         for account in ("acme", "globex"):
-            store.dispatch(account, call, floor=number, expires=100.0)
+            store.dispatch(Held(account, call, life), floor=number, expires=100.0)
             print("dispatched", account, call, flush=True)
         for account in ("acme", "globex"):
-            store.settle(account, call, 2 * number)
+            store.settle(Held(account, call, life), 2 * number)
             print("settled", account, call, flush=True)
 """
 

@@ -12,7 +12,20 @@ from typing import Any
 import pytest
 
 from mlguard import ConfigurationError, MemoryStore, SqliteStore, StateConflict, Store
-from mlguard.stores.spend import COMPACTED, Claim, Difference, Entry, Granted, Refusal, Total
+from mlguard.stores.memory_spend import _Account
+from mlguard.stores.spend import (
+    COMPACTED,
+    LIVE,
+    MOST,
+    Claim,
+    Difference,
+    Entry,
+    Granted,
+    Held,
+    Refusal,
+    Total,
+    attempt,
+)
 from mlguard.testing import ManualClock, check_store
 
 
@@ -299,6 +312,11 @@ def test_a_bad_store_is_caught(kind: Callable[..., Store], fault: str) -> None:
 Answer = list[Granted] | Refusal
 
 
+def book_of(store: MemoryStore, account: str) -> _Account:
+    """Give the rows and counters of an account, which is there from then on."""
+    return store._accounts.setdefault(account, _Account())
+
+
 class Overdrawing(MemoryStore):
     """Takes the cap for the first amount that is refused, and a bit."""
 
@@ -351,9 +369,9 @@ class Forgiving(MemoryStore):
 
     def reserve(self, claims: Sequence[Claim], /) -> Answer:
         for account, row, *_ in claims:
-            there = self._accounts[account].entries.get(row.id)
+            there = book_of(self, account).entries.get(row.id)
             if there is not None and there.reserved == row.reserved:
-                del self._accounts[account].entries[row.id]
+                del book_of(self, account).entries[row.id]
         return super().reserve(claims)
 
 
@@ -368,8 +386,8 @@ class Shortening(MemoryStore):
             return result
         for claim, granted in zip(claims, result, strict=True):
             row = granted.entry._replace(expires=claim.entry.expires)
-            self._accounts[claim.account].entries[row.id] = row
-        rows = [self._accounts[claim.account].entries[claim.entry.id] for claim in claims]
+            book_of(self, claim.account).entries[row.id] = row
+        rows = [book_of(self, claim.account).entries[claim.entry.id] for claim in claims]
         return [Granted(row, *each[1:]) for row, each in zip(rows, result, strict=True)]
 
 
@@ -380,7 +398,7 @@ class Backdating(MemoryStore):
 
     def reserve(self, claims: Sequence[Claim], /) -> Answer:
         for claim in claims:
-            self._accounts[claim.account].newest = COMPACTED
+            book_of(self, claim.account).newest = COMPACTED
         return super().reserve(claims)
 
 
@@ -400,7 +418,7 @@ class Timid(MemoryStore):
 
     def reserve(self, claims: Sequence[Claim], /) -> Answer:
         for place, claim in enumerate(claims):
-            there = self._accounts[claim.account].entries.get(claim.entry.id)
+            there = book_of(self, claim.account).entries.get(claim.entry.id)
             if there is not None and there.state == "released":
                 return Refusal(place, self.total(claim.account, claim.oldest))
         return super().reserve(claims)
@@ -411,13 +429,202 @@ class Sending(MemoryStore):
 
     __slots__ = ()
 
-    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
         try:
-            return super().dispatch(account, call, floor=floor, expires=expires)
+            return super().dispatch(held, floor=floor, expires=expires)
         except StateConflict:
-            if call in self._accounts[account].entries:
-                return self._accounts[account].entries[call]
+            there = book_of(self, held.account).entries.get(held.call)
+            if there is not None and there.state == "released":
+                return there
             raise
+
+
+class Resending(MemoryStore):
+    """Dispatches what was settled, too."""
+
+    __slots__ = ()
+
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
+        if there is not None and there.state == "settled":
+            return there
+        return super().dispatch(held, floor=floor, expires=expires)
+
+
+class Sharing(MemoryStore):
+    """Takes every attempt at a call for the one that holds it."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        return super().reserve([self.shared(claim) for claim in claims])
+
+    def shared(self, claim: Claim) -> Claim:
+        there = book_of(self, claim.account).entries.get(claim.entry.id)
+        if there is None or there.state not in LIVE:
+            return claim
+        return claim._replace(entry=claim.entry._replace(token=there.token))
+
+
+class Pressing(MemoryStore):
+    """Lets an attempt dispatch what another one holds."""
+
+    __slots__ = ()
+
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
+        if there is not None and there.state in LIVE:
+            held = held._replace(token=there.token)
+        return super().dispatch(held, floor=floor, expires=expires)
+
+
+class Usurping(MemoryStore):
+    """Lets an attempt settle what another one holds."""
+
+    __slots__ = ()
+
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        return super().settle(held if actual is None else held._replace(token=""), actual)
+
+
+class Evicting(MemoryStore):
+    """Lets an attempt leave what another one holds."""
+
+    __slots__ = ()
+
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
+        if there is not None and actual is None:
+            held = held._replace(token=there.token)
+        return super().settle(held, actual)
+
+
+class Jealous(MemoryStore):
+    """Shows no other attempt that its call is settled."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for account, row, *_ in claims:
+            there = book_of(self, account).entries.get(row.id)
+            if there is not None and there.state == "settled" and there.token != row.token:
+                raise StateConflict
+        return super().reserve(claims)
+
+
+class Counting(MemoryStore):
+    """Compares the amount of what is settled, too."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for account, row, *_ in claims:
+            there = book_of(self, account).entries.get(row.id)
+            if there is not None and there.state == "settled" and there.reserved != row.reserved:
+                raise StateConflict
+        return super().reserve(claims)
+
+
+class Resuming(MemoryStore):
+    """Asks for no room again where a call was left."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        return super().reserve([self.resumed(claim) for claim in claims])
+
+    def resumed(self, claim: Claim) -> Claim:
+        there = book_of(self, claim.account).entries.get(claim.entry.id)
+        left = there is not None and there.state == "left"
+        return claim._replace(cap=MOST) if left else claim
+
+
+class Retrying(MemoryStore):
+    """Lets the attempt reserve again that was left."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for account, row, *_ in claims:
+            book = book_of(self, account)
+            there = book.entries.get(row.id)
+            if there is not None and (there.state, there.token) == ("left", row.token):
+                book.entries[row.id] = there._replace(token=f"not {row.token}")
+        return super().reserve(claims)
+
+
+class Returning(MemoryStore):
+    """Lets the attempt reserve again that was taken over, once the other one was left as well."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        for account, row, *_ in claims:
+            entries = book_of(self, account).entries
+            there = entries.get(row.id)
+            own = attempt(row.id, row.token)
+            if own in entries and there is not None and there.state == "left":
+                entries[f"{own} once"] = entries.pop(own)._replace(id=f"{own} once")
+        return super().reserve(claims)
+
+
+class Erasing(MemoryStore):
+    """Forgets what an attempt was charged once another one has taken over."""
+
+    __slots__ = ()
+
+    def reserve(self, claims: Sequence[Claim], /) -> Answer:
+        there = [book_of(self, each.account).entries.get(each.entry.id) for each in claims]
+        result = super().reserve(claims)
+        for claim, row in zip(claims, there, strict=True):
+            book = book_of(self, claim.account)
+            if row is not None and attempt(row.id, row.token) in book.entries:
+                del book.entries[attempt(row.id, row.token)]
+                book.add(row.slot, -row.charged, 0)
+        return result
+
+
+class Final(MemoryStore):
+    """Does not settle an attempt late that was taken over."""
+
+    __slots__ = ()
+
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        if attempt(held.call, held.token) in book_of(self, held.account).entries and actual:
+            raise StateConflict
+        return super().settle(held, actual)
+
+
+class Sparing(MemoryStore):
+    """Charges what was reserved though more was spent."""
+
+    __slots__ = ()
+
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
+        if actual is None and there is not None and there.on_unsettled == "reserved":
+            floor = min(there.floor, there.reserved)
+            book_of(self, held.account).entries[held.call] = there._replace(floor=floor)
+        return super().settle(held, actual)
+
+
+class Swallowing(MemoryStore):
+    """Takes what attempts were charged for refunds."""
+
+    __slots__ = ()
+
+    def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
+        book = book_of(self, account)
+        start = attempt(call, "")
+        left = sum(row.charged for key, row in book.entries.items() if key.startswith(start))
+        there = book.entries.get(call)
+        if there is not None:
+            book.entries[call] = there._replace(charged=there.charged + left)
+        try:
+            return super().refund(account, call, refund_id, amount)
+        finally:
+            if there is not None:
+                book.entries[call] = there
 
 
 class Sinking(MemoryStore):
@@ -425,9 +632,9 @@ class Sinking(MemoryStore):
 
     __slots__ = ()
 
-    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
-        row = super().dispatch(account, call, floor=floor, expires=expires)
-        self._accounts[account].entries[call] = row = row._replace(floor=floor)
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
+        row = super().dispatch(held, floor=floor, expires=expires)
+        book_of(self, held.account).entries[held.call] = row = row._replace(floor=floor)
         return row
 
 
@@ -436,11 +643,11 @@ class Clipping(MemoryStore):
 
     __slots__ = ()
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
-        there = self._accounts[account].entries.get(call)
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
         if actual is not None and there is not None:
             actual = min(actual, there.reserved)
-        return super().settle(account, call, actual)
+        return super().settle(held, actual)
 
 
 class Recharging(MemoryStore):
@@ -448,11 +655,11 @@ class Recharging(MemoryStore):
 
     __slots__ = ()
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
-        there = self._accounts[account].entries.get(call)
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
         if there is not None and there.state == "settled" and actual is not None:
-            self._accounts[account].entries[call] = there._replace(state="left")
-        return super().settle(account, call, actual)
+            book_of(self, held.account).entries[held.call] = there._replace(state="left")
+        return super().settle(held, actual)
 
 
 class Losing(MemoryStore):
@@ -460,11 +667,11 @@ class Losing(MemoryStore):
 
     __slots__ = ()
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
-        there = self._accounts[account].entries.get(call)
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
         if actual is None and there is not None and there.state == "dispatched":
-            self._accounts[account].entries[call] = there._replace(state="open")
-        return super().settle(account, call, actual)
+            book_of(self, held.account).entries[held.call] = there._replace(state="open")
+        return super().settle(held, actual)
 
 
 class Holding(MemoryStore):
@@ -472,10 +679,10 @@ class Holding(MemoryStore):
 
     __slots__ = ()
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
-        there = self._accounts[account].entries.get(call)
-        row = super().settle(account, call, actual)
-        self._accounts[account].add(row.slot, 0, there.held if there else 0)
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        there = book_of(self, held.account).entries.get(held.call)
+        row = super().settle(held, actual)
+        book_of(self, held.account).add(row.slot, 0, there.held if there else 0)
         return row
 
 
@@ -485,7 +692,7 @@ class Refunding(MemoryStore):
     __slots__ = ()
 
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
-        rows = self._accounts[account].entries
+        rows = book_of(self, account).entries
         rows.pop(f"{call}\n{refund_id}", None)
         return super().refund(account, call, refund_id, amount)
 
@@ -496,8 +703,8 @@ class Lavish(MemoryStore):
     __slots__ = ()
 
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
-        there = self._accounts[account].entries.get(call)
-        rows = self._accounts[account].entries
+        there = book_of(self, account).entries.get(call)
+        rows = book_of(self, account).entries
         if there is not None and f"{call}\n{refund_id}" not in rows:
             rows[call] = there._replace(charged=10**9)
         row = super().refund(account, call, refund_id, amount)
@@ -512,7 +719,7 @@ class Timely(MemoryStore):
     __slots__ = ()
 
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
-        book = self._accounts[account]
+        book = book_of(self, account)
         known = f"{call}\n{refund_id}" in book.entries
         row = super().refund(account, call, refund_id, amount)
         if not known:
@@ -599,8 +806,8 @@ class Caseless(MemoryStore):
     def reserve(self, claims: Sequence[Claim], /) -> Answer:
         return super().reserve([each._replace(account=each.account.lower()) for each in claims])
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
-        return super().settle(account.lower(), call, actual)
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
+        return super().settle(held._replace(account=held.account.lower()), actual)
 
     def total(self, account: str, oldest: int, /) -> Total:
         return super().total(account.lower(), oldest)
@@ -659,6 +866,20 @@ class Repeating(MemoryStore):
         (Narrow, "does not count the earlier slots"),
         (Timid, "what was released cannot be reserved again"),
         (Sending, "what was released is dispatched"),
+        (Resending, "what is settled is dispatched"),
+        (Sharing, "another attempt reserves what is open"),
+        (Pressing, "another attempt dispatches"),
+        (Usurping, "another attempt settles"),
+        (Evicting, "another attempt ends the first"),
+        (Jealous, "a settled call is refused to another"),
+        (Counting, "a repeat of a settled call is refused"),
+        (Resuming, "what was left is taken over beyond the cap"),
+        (Retrying, "what was left reserves again"),
+        (Returning, "the first attempt reserves again"),
+        (Erasing, "what the first attempt is charged is not kept beside"),
+        (Final, "what the rules allow conflicts"),
+        (Sparing, "'reserved' charges less than was spent"),
+        (Swallowing, "what attempts were charged is taken back"),
         (Sinking, "dispatch.. gives another row"),
         (Clipping, "a cost above the reservation and the cap is not recorded in full"),
         (Recharging, "another cost does not conflict"),

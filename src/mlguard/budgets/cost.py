@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from mlguard.arguments import instances, name_of, refusal, seconds, share, whole
+from mlguard.arguments import (
+    choice,
+    instances,
+    name_of,
+    part_of,
+    refusal,
+    seconds,
+    share,
+    whole,
+)
+from mlguard.budgets.accounts import cap_from
 from mlguard.budgets.calls import call_of, new_call, outside
 from mlguard.budgets.history import UNSEEN, History
 from mlguard.budgets.known import Known
 from mlguard.budgets.money import NANOS, Money, money_of
 from mlguard.budgets.reservations import Reservation
 from mlguard.budgets.soft import SoftLimits
-from mlguard.budgets.spending import Spending, cap_from
-from mlguard.budgets.windows import SLOTS, Calendar, Rolling
+from mlguard.budgets.spending import Spending
+from mlguard.budgets.windows import Calendar, Rolling
 from mlguard.clocks import unix_clock
 from mlguard.render import text
-from mlguard.stores.spend import MOST, Claim
+from mlguard.stores.spend import MOST, Claim, Held, quick
 from mlguard.values import Action, Decision, Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
-    from mlguard.budgets.spending import Cap
+    from mlguard.budgets.accounts import Cap
     from mlguard.protocols import Clock, Sink
     from mlguard.stores.spend import SpendStore, Unsettled
 
+_logger = logging.getLogger("mlguard")
 MOST_KEYS = 1000
 """Keys of which one process remembers what it saw."""
 
@@ -38,9 +50,9 @@ class CostBudget(Spending):
     in full, and so are refunds; the next reservation sees both.
 
     It is a check over what this process last saw, without asking the store: BREACH once the cap is
-    spent or a call was refused for what is spent, WARN from the last soft limit on or where the
-    upper end of the forecast lies above the cap, UNKNOWN while the window has not been seen.
-    `refresh()` looks.
+    spent, or less than 1 % of it is left and a call was refused; WARN from the last soft limit on,
+    or where the upper end of the forecast lies above the cap; UNKNOWN while the window has not
+    been seen. `refresh()` looks.
 
     Windows follow the newest one that anybody opened: a clock that is behind, or set back, neither
     finds an earlier window nor a second cap, and waits for one window at most. Spend belongs to the
@@ -120,13 +132,15 @@ class CostBudget(Spending):
             per=None if per is None else name_of("per", per),
             window=window,
             store=store,
-            on_store_error=_one_of("on_store_error", on_store_error, "deny", "allow"),
-            on_unsettled=_one_of("on_unsettled", on_unsettled, "floor", "reserved"),
+            on_store_error=choice("on_store_error", on_store_error, "deny", "allow"),
+            on_unsettled=choice("on_unsettled", on_unsettled, "floor", "reserved"),
             lease=seconds("lease", lease),
             retention=seconds("retention", retention),
             clock=unix_clock() if clock is None else clock,
         )
-        shares = tuple(sorted(share("soft", each) for each in soft))
+        if not isinstance(soft, Sequence):
+            raise refusal("soft", soft, "a sequence of shares of the cap")
+        shares = tuple(sorted(part_of("soft", each) for each in soft))
         self._soft = SoftLimits(shares, tuple(sinks), store)
         self._history = History(store)
         self._known: dict[str | None, tuple[int, int, int, bool, float, float]] = {}
@@ -143,14 +157,17 @@ class CostBudget(Spending):
         Args:
             max_cost: As `Money` or "0.05 USD"; `PriceBook.worst_case` knows it.
             key: Who pays; given exactly when the budget has a cap `per` key.
-            request_id: Names the call, so that the same call asked again reserves once, and
-                settles once. Without it each is a call of its own.
+            request_id: Names the call, so that a job that is delivered twice pays once: while
+                another attempt at the call is under way, entering raises StateConflict; once it
+                is settled, `charged` says so on entering and `dispatched()` raises; an attempt
+                that was left stays charged, and the next one reserves anew. Without it each is a
+                call of its own.
 
         Raises:
             ConfigurationError: An argument is not of its kind.
             BudgetExceeded: On entering the block: the cap would be exceeded, or the store does not
                 answer and `on_store_error` is "deny".
-            StateConflict: On entering: another amount was reserved under the `request_id`.
+            StateConflict: On entering: another attempt at the `request_id` is under way.
         """
         amount = max_cost if type(max_cost) is Money else money_of("max_cost", max_cost)
         if not 0 <= amount.nanos <= MOST:
@@ -162,8 +179,12 @@ class CostBudget(Spending):
             raise refusal("key", key, allowed)
         if key is not None:
             outside("key", key)
-        call = new_call() if request_id is None else call_of(request_id)
-        return Reservation(self, amount, key, request_id, call)
+        account = self._account if key is None else self._account + key
+        if request_id is None:
+            held = quick(Held, (account, new_call(), ""))
+        else:
+            held = Held(account, call_of(request_id), new_call())
+        return Reservation(self, amount, key, request_id, held)
 
     def _see(
         self,
@@ -175,10 +196,11 @@ class CostBudget(Spending):
     ) -> None:
         if len(self._known) >= MOST_KEYS and key not in self._known:
             self._forget()
-        at = claim.entry.expires - self.lease
-        self._known[key] = spent, reserved, claim.cap, refused, at, self._until
+        cap, at = claim.cap, claim.entry.expires - self.lease
+        exhausted = spent >= cap or (refused and cap - spent <= cap // 100)
+        self._known[key] = spent, reserved, cap, exhausted, at, self._until
         shares = self._soft.shares
-        if shares and spent >= shares[0] * claim.cap:
+        if shares and spent >= shares[0] * cap:
             self._tell(key, spent, claim)
 
     def _forget(self) -> None:
@@ -189,29 +211,30 @@ class CostBudget(Spending):
                 self._soft.forget(self.account(key))
 
     def _tell(self, key: str | None, spent: int, claim: Claim) -> None:
-        slot = claim.entry.slot
-        window = slot if isinstance(self.window, Calendar) else slot // SLOTS
-        for each in self._soft.passed(claim.account, window, spent, claim.cap):
-            verdict = self._verdict(key)
-            self._soft.tell(
-                Decision(
-                    Action.ALERT,
-                    f"{text.quantity(each, 'share')} of the cap: {verdict.reason}",
-                    subject={"budget": self.name} | ({} if key is None else {str(self.per): key}),
-                    at=verdict.at,
-                    key=f"{claim.account} {window} {each}",
-                    verdicts=(verdict,),
+        """Tell of soft limits. Never raises: the call that passed one is not to blame for it."""
+        try:
+            for each in self._soft.passed(claim, spent):
+                verdict = self._verdict(key)
+                subject = {"budget": self.name} | ({} if key is None else {str(self.per): key})
+                self._soft.tell(
+                    Decision(
+                        Action.ALERT,
+                        f"{text.quantity(each, 'share')} of the cap: {verdict.reason}",
+                        subject=subject,
+                        at=verdict.at,
+                        key=f"{claim.account} {claim.cap} {claim.oldest} {each}",
+                        verdicts=(verdict,),
+                    )
                 )
-            )
-
-    # What is known, without asking the store.
+        except Exception:
+            _logger.exception("%s: a soft limit could not be told of", self.name)
 
     def known(self, key: str | None = None) -> Known | None:
         """Give what this process last saw of a key; None if that was in an earlier window."""
         seen = self._known.get(key)
         if seen is None or self._now() >= seen[-1]:
             return None
-        currency = self.cap_of(key).currency
+        currency = self._currency
         spent, reserved, cap = (Money.of_nanos(each, currency) for each in seen[:3])
         return Known(spent, reserved, cap, *seen[3:])
 
@@ -225,7 +248,9 @@ class CostBudget(Spending):
         age = 0.0 if known is None else self._now() - known.at
         if known is None or age > oldest or not known.exhausted:
             return None
-        return known.until - known.at - age if isinstance(self.window, Calendar) else oldest
+        if isinstance(self.window, Rolling) or known.spent < known.cap:
+            return oldest
+        return known.until - known.at - age
 
     def __call__(self) -> Verdict:
         if self.per is None:
@@ -243,7 +268,7 @@ class CostBudget(Spending):
         expected = self.forecast(key)
         running_out = expected.high is not None and expected.high > expected.details["cap"]
         severity, limits = Severity.OK, self._soft.shares or (1.0,)
-        if known.refused or known.spent >= known.cap:
+        if known.exhausted:
             severity = Severity.BREACH
         elif (
             running_out
@@ -252,8 +277,8 @@ class CostBudget(Spending):
         ):
             severity = Severity.WARN
         words = f"{known}, {self._period(known.until)}"
-        if known.refused:
-            words += "; the last call was refused for it"
+        if known.exhausted and known.spent < known.cap:
+            words += "; the last call was refused"
         if expected.high is not None:
             value, low, high = (
                 text.quantity(each or 0.0, expected.unit)
@@ -273,15 +298,11 @@ class CostBudget(Spending):
         """
         keys = list(self._known) if self.per is not None and key is None else [key]
         known = [each for each in map(self.known, keys) if each is not None]
-        unit = self.cap_of(key).currency if self.per is None or key is not None else ""
+        unit = self._currency
         if not known:
             return Measurement(self._title(key), math.nan, unit=unit, details={"reason": UNSEEN})
-        spent, reserved, cap = (
-            sum(amount.nanos for amount in amounts) / NANOS
-            for amounts in zip(
-                *((each.spent, each.reserved, each.cap) for each in known), strict=True
-            )
-        )
+        amounts = [(k.spent.nanos, k.reserved.nanos, k.cap.nanos) for k in known]
+        spent, reserved, cap = (sum(each) / NANOS for each in zip(*amounts, strict=True))
         return Measurement(
             self._title(key),
             spent,
@@ -308,7 +329,8 @@ class CostBudget(Spending):
             confidence: Of the interval.
         """
         name = f"{self._title(key)} by the end"
-        cap = self.cap_of(key)
+        known = self.known(key)
+        cap = self.cap_of(key) if known is None else known.cap
         if isinstance(self.window, Rolling):
             reason = "a rolling window has no end"
             return Measurement(name, math.nan, unit=cap.currency, details={"reason": reason})
@@ -323,8 +345,6 @@ class CostBudget(Spending):
             confidence=share("confidence", confidence),
         )
 
-    # What asks the store.
-
     def refresh(self, key: str | None = None) -> None:
         """Ask the store what is spent, so that the check and `measure` know.
 
@@ -332,6 +352,7 @@ class CostBudget(Spending):
             key: Of whom; without one, where each key has a cap, of the 1,000 that spent the most,
                 whose growth it does not note: the forecast of a key takes `refresh(key)`.
         """
+        self._drain()
         self._now()
         span = self._span
         if self.per is None or key is not None:
@@ -340,19 +361,19 @@ class CostBudget(Spending):
             totals = self.store.totals(self._account, span.oldest, MOST_KEYS)
             found = [(account.removeprefix(self._account), total) for account, total in totals]
         for each, total in found:
-            part = Reservation(self, Money.of_nanos(0, self.cap_of(each).currency), each, None, "")
-            claim, was = self._claim(part), self.known(each)
-            stuck = (
-                was is not None
-                and was.refused
-                and was.spent.nanos <= total.spent
-                and was.cap.nanos >= claim.cap
-            )
+            try:
+                part = self.reserve(Money.of_nanos(0, self.cap_of(each).currency), key=each)
+                claim, was = self._claim(part), self.known(each)
+            except Exception:
+                if self.per is None or key is not None:
+                    raise
+                _logger.exception("%s: the cap of %r is not known", self.name, each)
+                continue
+            stuck = was is not None and was.stays(claim.cap, total.spent)
             self._see(each, *total, claim, stuck)
             if (self.per is None or key is not None) and isinstance(self.window, Calendar):
-                self._history.note(
-                    claim.account, span, claim.entry.expires - self.lease, total.spent
-                )
+                at = claim.entry.expires - self.lease
+                self._history.note(claim.account, span, at, total.spent)
 
     async def arefresh(self, key: str | None = None) -> None:
         """Do as `refresh`, without keeping the loop waiting for the store."""
@@ -373,9 +394,3 @@ class CostBudget(Spending):
 
     def __repr__(self) -> str:
         return f"CostBudget({self.name!r}, window={self.window!r})"
-
-
-def _one_of(parameter: str, value: object, *allowed: str) -> Any:
-    if value not in allowed:
-        raise refusal(parameter, value, " or ".join(map(repr, allowed)))
-    return value

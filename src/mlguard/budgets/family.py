@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -38,6 +39,9 @@ class Family(Locked, Generic[M]):
         self.name = name_of("name", name)
         self.sources: Sources | None = None
         self._parts = dict(parts)
+
+    def _make_lock(self) -> Any:
+        return threading.RLock()
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Known(NamedTuple):
         spent: In the window.
         reserved: By calls under way.
         cap: What may be spent.
-        refused: Whether the last reservation was refused for what is spent.
+        exhausted: Whether it is spent, or a call was refused while less than 1 % of it was left.
         at: When it saw it, in Unix seconds.
         until: When the window or its slot is over: from then on it is not known.
     """
@@ -25,15 +25,13 @@ class Known(NamedTuple):
     spent: Money
     reserved: Money
     cap: Money
-    refused: bool
+    exhausted: bool
     at: float
     until: float
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether the cap is spent, or was refused to a call while less than 1 % of it is left."""
-        left = self.cap.nanos - self.spent.nanos
-        return left <= 0 or (self.refused and left <= self.cap.nanos // 100)
+    def stays(self, cap: int, spent: int) -> bool:
+        """Tell whether it is exhausted still, since nothing came free."""
+        return self.exhausted and self.cap.nanos >= cap and self.spent.nanos <= spent
 
     def __str__(self) -> str:
         part = self.spent.nanos / self.cap.nanos if self.cap.nanos else 1.0

@@ -37,6 +37,7 @@ Published prices are 0.0025 to 600 US dollars a million (2026). The bounds are a
 apart, so that a price mixed up by a million always lies outside.
 """
 
+_MAIN = ("input", "output")
 _INSTEAD = {"cached_input": "input", "reasoning": "output"}
 _DEAREST = {
     "input": ("input", "cached_input", "cache_write", "cache_write_1h"),
@@ -214,7 +215,8 @@ class PriceBook:
             at: When the call was made, Unix seconds or an aware datetime; now by default.
 
         Raises:
-            UnknownCost: The model, a unit or a count is unknown, or no price had begun.
+            UnknownCost: The model, a unit or a count is unknown, no price had begun, or input or
+                output has a price and is not told.
             ConfigurationError: The usage is no mapping or contradicts itself.
         """
         rates = self._rates(model, at)
@@ -259,7 +261,11 @@ class PriceBook:
 
     def _sum(self, rates: _Rates, nanos: dict[str, int], usage: Mapping[str, Any]) -> Money:
         total: int | Fraction = 0
-        for unit, count in counts_of(usage, nanos).items():
+        counts = counts_of(usage, nanos)
+        for unit in _MAIN:
+            if unit in nanos and unit not in counts:
+                raise UnknownCost(f"{unit} has a price and is not told: say 0 where there was none")
+        for unit, count in counts.items():
             if unit in nanos:
                 total += count * nanos[unit]
             elif count:

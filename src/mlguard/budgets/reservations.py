@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlguard.budgets.cost import CostBudget
+    from mlguard.stores.spend import Entry, Held
 
 R = TypeVar("R")
+_NEW, _OPEN = "new", "open"
 
 
 class _Held:
@@ -36,16 +38,18 @@ class _Held:
         self._reserve()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._settled is None:
-            self._leave()
+            self._leave(later=kind is GeneratorExit)
 
     async def __aenter__(self) -> Self:
         await self.aside(self._reserve, undo=self._leave)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._settled is None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._settled is None and kind is GeneratorExit:
+            self._leave(later=True)  # a coroutine that is dropped must not wait any more
+        elif self._settled is None:
             await self.aside(self._leave)
 
     @property
@@ -56,9 +60,17 @@ class _Held:
     def _reserve(self) -> None:
         raise NotImplementedError
 
-    def _leave(self) -> None:
+    def _leave(self, *, later: bool = False) -> None:
+        """Leave all parts, or where a generator is closed note that they were left.
+
+        The garbage collector closes generators, at any moment, also inside a store that this very
+        thread has locked. So the budget leaves them before it does anything else.
+        """
         for part in self.each:
-            part._give_back()
+            if later:
+                part.budget._dropped.append(part)
+            else:
+                part._give_back()
 
     async def aside(self, work: Callable[[], R], *, undo: Callable[[], object] | None = None) -> R:
         """Do what may wait for the store, such as to settle, without keeping the loop waiting.
@@ -114,18 +126,31 @@ class Reservation(_Held):
         charged: What it cost, once settled.
     """
 
-    __slots__ = ("_call", "_dispatched", "_floor", "_here", "amount", "budget", "key", "request_id")
+    __slots__ = (
+        "_dispatched",
+        "_floor",
+        "_held",
+        "_here",
+        "_lost",
+        "_state",
+        "amount",
+        "budget",
+        "key",
+        "request_id",
+    )
 
     def __init__(
-        self, budget: CostBudget, amount: Money, key: str | None, request_id: str | None, call: str
+        self, budget: CostBudget, amount: Money, key: str | None, request_id: str | None, held: Held
     ) -> None:
         self._settled = None
         self.budget = budget
         self.amount = amount
         self.key = key
         self.request_id = request_id
-        self._call = call
+        self._held = held
+        self._state = _NEW
         self._here = False  # granted without the store, which did not answer
+        self._lost = False  # settled, and not recorded
         self._dispatched = False
         self._floor = 0
 
@@ -142,18 +167,39 @@ class Reservation(_Held):
         return (self,)
 
     def __enter__(self) -> Self:
+        if self._state is not _NEW:
+            raise self._misused("is entered a second time: reserve anew for each call")
         self.budget._open_one(self)
         return self
 
     def _reserve(self) -> None:
-        self.budget._open_one(self)
+        self.__enter__()
+
+    def _entered(self, row: Entry | None) -> None:
+        """Take note that it is reserved, without a row where the store did not answer.
+
+        Or of what the call cost, if it is settled already.
+        """
+        self._state = _OPEN
+        if row is None:
+            self._here = True
+        elif row.state == "settled":
+            self._settled = Money.of_nanos(row.charged, self.amount.currency)
+
+    def _misused(self, words: str) -> StateConflict:
+        return StateConflict(f"{self.budget.name}: the reservation {words}")
 
     def dispatched(self) -> None:
         """Say that the call goes out now: from here on it costs.
 
         Raises:
-            StateConflict: The lease was over and the reservation released: reserve again.
+            StateConflict: The lease was over and the reservation released: reserve again. Or the
+                call is settled already, which `charged` tells: do not make it again.
         """
+        if self._state is _NEW:
+            raise self._misused("is not entered: `with budget.reserve(...) as call`")
+        if self._settled is not None:
+            raise self._misused(f"is settled at {self._settled}: do not make the call again")
         self._dispatched = True
         if not self._here:
             self.budget._dispatch(self, self._floor)
@@ -180,15 +226,24 @@ class Reservation(_Held):
             StateConflict: It was settled at another cost.
         """
         cost = self._read("actual", actual)
-        if self._settled is not None:
-            if self._settled != cost:
-                raise StateConflict(
-                    f"{self.budget.name}: settled at {self._settled}, not {actual}: "
-                    "take back what was charged too much by a refund"
-                )
+        if self._settled is None:
+            if self._state is _NEW:
+                raise self._misused("is not entered: `with budget.reserve(...) as call`")
+        elif self._settled != cost:
+            raise self._misused(
+                f"is settled at {self._settled}, not {cost}: what was too much is a refund"
+            )
+        elif not self._lost:
             return
-        self.budget._settle(self, cost.nanos)
-        self._settled = cost
+        lost, self._settled = self._lost, cost
+        try:
+            self._lost = not self.budget._settle(self, cost.nanos)
+        except BaseException:
+            if not lost:
+                self._settled = None
+            raise
+        if self._lost is not lost:
+            self.budget._miss(cost if self._lost else -cost)
 
     async def adispatched(self) -> None:
         """Do as `dispatched`, without keeping the loop waiting for the store."""
@@ -233,11 +288,16 @@ class Reservations(_Held):
         return self._each
 
     def _reserve(self) -> None:
+        for part in self._each:
+            if part._state is not _NEW:
+                raise part._misused("is entered a second time: reserve anew for each call")
         taken: list[Reservation] = []
         try:
             for group in _by_store(self.each):
                 group[0].budget._open(group)
                 taken += group
+            if all(part._settled is not None for part in self._each):
+                self._settled = self._each[0]._settled
         except BaseException:
             for part in taken:
                 part._give_back()
@@ -250,13 +310,11 @@ class Reservations(_Held):
 
     def spent_so_far(self, cost: Money | str) -> None:
         """Report what it has cost so far; see `Reservation.spent_so_far`."""
-        for part in self.each:
-            part.spent_so_far(cost)
+        _all(self.each, lambda part: part.spent_so_far(cost))
 
     def settle(self, actual: Money | str) -> None:
         """Charge each budget what the call cost; see `Reservation.settle`."""
-        for part in self.each:
-            part.settle(actual)
+        _all(self.each, lambda part: part.settle(actual))
         self._settled = self.each[0].charged
 
     async def adispatched(self) -> None:
@@ -272,6 +330,18 @@ class Reservations(_Held):
         await self.aside(lambda: self.settle(actual))
 
 
+def _all(parts: Sequence[Reservation], work: Callable[[Reservation], object]) -> None:
+    """Do it for each part, also after one fails; then raise what failed first."""
+    failed: Exception | None = None
+    for part in parts:
+        try:
+            work(part)
+        except Exception as error:  # noqa: BLE001 -- the other budgets must hear of it, too
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
 def reserve_all(reservations: Sequence[Reservation]) -> Reservations:
     """Reserve in several budgets, all or none: a tenant's, a team's and the company's.
 
@@ -279,7 +349,7 @@ def reserve_all(reservations: Sequence[Reservation]) -> Reservations:
     fixed order, and gives back if a later one refuses. The refusal names the first limit hit.
 
     Raises:
-        ConfigurationError: There is none, or two are of one budget and key.
+        ConfigurationError: There is none, two are of one budget and key, or of two currencies.
 
     Examples:
         >>> from mlguard import Calendar, CostBudget, MemoryStore
@@ -302,6 +372,8 @@ def reserve_all(reservations: Sequence[Reservation]) -> Reservations:
     accounts = [(id(part.budget.store), part.budget.account(part.key)) for part in each]
     if len(set(accounts)) < len(accounts):
         raise ConfigurationError("reservations: two are of one budget and key")
+    if len({part.amount.currency for part in each}) > 1:
+        raise ConfigurationError("reservations: all must be of one currency")
     return Reservations(each)
 
 

@@ -10,6 +10,7 @@ from mlguard.errors import StateConflict
 
 if TYPE_CHECKING:
     from mlguard.protocols import Sink, Store
+    from mlguard.stores.spend import Claim
     from mlguard.values import Decision
 
 _logger = logging.getLogger("mlguard")
@@ -31,29 +32,36 @@ class SoftLimits:
         self.shares = shares
         self.sinks = sinks
         self._store = store
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, tuple[int, int, int]] = {}
 
-    def passed(self, account: str, window: int, spent: int, cap: int) -> list[float]:
-        """Give the limits that are passed and that nobody told of in this window; now we do."""
+    def passed(self, claim: Claim, spent: int) -> list[float]:
+        """Give the limits that are passed and that nobody told of in this window; now we do.
+
+        A cap that was changed has limits of its own.
+        """
+        account, cap = claim.account, claim.cap
         passed = [each for each in self.shares if spent >= each * cap]
-        if not self.sinks or self._seen.get(account) == (window, len(passed)):
+        seen = claim.oldest, cap, len(passed)
+        if not self.sinks or self._seen.get(account) == seen:
             return []
-        self._seen[account] = window, len(passed)
-        return [each for each in passed if self._first(f"cost/{account}/soft", window, each)]
+        self._seen[account] = seen
+        return [each for each in passed if self._first(claim, f"{each} of {cap}")]
 
     def forget(self, account: str) -> None:
         """Remember no more what this process saw of an account; the store still does."""
         self._seen.pop(account, None)
 
-    def _first(self, place: str, window: int, share: float) -> bool:
+    def _first(self, claim: Claim, limit: str) -> bool:
         """Note that this limit is told of, and tell whether it was not before."""
+        place = f"cost/{claim.account}/soft"
         try:
             while True:
                 found = self._store.load(place)
-                last, told = json.loads(found[0] if found else b"[0, []]")
-                if last > window or (last == window and share in told):
+                told: dict[str, int] = json.loads(found[0]) if found else {}
+                if told.get(limit, claim.oldest - 1) >= claim.oldest:
                     return False
-                note = json.dumps([window, [*told, share] if last == window else [share]])
+                told = {each: slot for each, slot in told.items() if slot >= claim.oldest}
+                note = json.dumps(told | {limit: claim.entry.slot})
                 try:
                     self._store.save(place, note.encode(), if_version=found[1] if found else 0)
                 except StateConflict:

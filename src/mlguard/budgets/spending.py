@@ -4,67 +4,42 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import quote
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from mlguard.arguments import refusal
+from mlguard.budgets.accounts import Accounts
 from mlguard.budgets.calls import call_of, outside
 from mlguard.budgets.money import Money, money_of
-from mlguard.budgets.windows import Calendar, Rolling, Window
-from mlguard.clocks import UnixClock
 from mlguard.errors import BudgetExceeded, MlguardError, StateConflict
-from mlguard.locks import Locked
 from mlguard.render import text
-from mlguard.stores.spend import MOST, Claim, Entry, Refusal, Total, quick
+from mlguard.stores.spend import MOST, Claim, Entry, Held, Refusal, Total, quick
 
 if TYPE_CHECKING:
+    from mlguard.budgets.accounts import Cap
     from mlguard.budgets.reservations import Reservation
+    from mlguard.budgets.windows import Calendar, Rolling
     from mlguard.protocols import Clock
     from mlguard.stores.spend import Difference, SpendStore, Unsettled
 
-Cap: TypeAlias = "Money | str | Callable[[str], Money | str]"
 SOON = 1.0
 """Seconds to wait where the cap is not spent, but kept by calls under way."""
 
 _logger = logging.getLogger("mlguard")
 
 
-class Spending(Locked):
-    """Reserves, dispatches, settles and leaves calls, in windows that never go back. Thread-safe.
+class Spending(Accounts):
+    """Reserves, dispatches, settles and leaves calls. Thread-safe.
 
     Attributes:
-        name: Alike wherever the same cap is spent.
-        cap: What may be spent in a window, or a function that gives it for a key.
-        per: What a key is.
-        window: Calendar or rolling.
-        store: Where the spend is kept.
         on_store_error: "deny" or "allow".
         on_unsettled: "floor" or "reserved".
         lease: In seconds.
         retention: In seconds.
-        clock: Of Unix seconds.
-        unrecorded: What was spent and could not be recorded, if anything; None otherwise.
     """
 
-    __slots__ = (
-        "_account",
-        "_offset",
-        "_span",
-        "_tick",
-        "_until",
-        "cap",
-        "clock",
-        "lease",
-        "name",
-        "on_store_error",
-        "on_unsettled",
-        "per",
-        "retention",
-        "store",
-        "unrecorded",
-        "window",
-    )
+    __slots__ = ("_dropped", "lease", "on_store_error", "on_unsettled", "retention")
 
     def __init__(
         self,
@@ -80,23 +55,12 @@ class Spending(Locked):
         retention: float,
         clock: Clock,
     ) -> None:
-        super().__init__()
-        self.name = name
-        self.cap = cap
-        self.per = per
-        self.window = window
-        self.store = store
+        super().__init__(name, cap=cap, per=per, window=window, store=store, clock=clock)
         self.on_store_error = on_store_error
         self.on_unsettled = on_unsettled
         self.lease = lease
         self.retention = retention
-        self.clock = clock
-        self.unrecorded: Money | None = None
-        self._account = f"{quote(name, safe='')} {_kind_of(window)}/"
-        self._tick, self._offset = clock, 0.0
-        if isinstance(clock, UnixClock):  # its two parts are quicker than the call
-            self._tick, self._offset = clock.monotonic, clock.origin
-        self._move(clock())
+        self._dropped: deque[Reservation] = deque()
 
     @abstractmethod
     def _see(
@@ -137,12 +101,32 @@ class Spending(Locked):
         refund = outside("refund_id", refund_id)
         self.store.refund(self.account(key), call_of(request_id), refund, money.nanos)
 
+    def settle(self, request_id: str, actual: Money | str, *, key: str | None = None) -> None:
+        """Settle a call that was left, from wherever its bill comes: another process, a day later.
+
+        It must still be there: not older than its window and the `retention`.
+
+        Args:
+            request_id: Of the call.
+            actual: What it cost.
+            key: Who pays.
+
+        Raises:
+            ConfigurationError: An argument is not of its kind.
+            StateConflict: It was settled at another cost, or is not known.
+        """
+        money = money_of("actual", actual, currency=self.cap_of(key).currency)
+        if not 0 <= money.nanos <= MOST:
+            raise refusal("actual", str(money), "at least 0: what was too much is a refund")
+        self.store.settle(Held(self.account(key), call_of(request_id)), money.nanos)
+
     def reap(self) -> int:
         """End the leases of calls that fell silent, sum up old rows; give how many leases ended.
 
         Call it now and then, from one process or several: once a minute, say. Until then what a
         killed process had reserved is kept from others.
         """
+        self._drain()
         now = self._now()
         ended = self.store.reap(self._account, now)
         self.store.compact(self._account, self.window.span(now - self.retention).oldest)
@@ -152,55 +136,26 @@ class Spending(Locked):
         """Count anew from the rows, and give the counters that were wrong: none, ever."""
         return self.store.reconcile(self._account)
 
-    def account(self, key: str | None) -> str:
-        """Give the name under which the store keeps what a key spends."""
-        return self._account if key is None else self._account + key
-
-    def cap_of(self, key: str | None) -> Money:
-        """Give the cap that holds for a key now."""
-        cap = self.cap
-        if type(cap) is Money:
-            return cap
-        return cap_from("cap", cap("" if key is None else key) if callable(cap) else cap)
-
-    def _now(self) -> float:
-        """Give the time, no earlier than the newest window that was seen, and find its slot."""
-        at = self._tick() + self._offset
-        span = self._span
-        if at >= span.end:
-            self._move(at)
-        elif at < span.start:
-            at = self._follow(span.newest)
-        return at
-
-    def _follow(self, slot: int) -> float:
-        """Go on from the beginning of a slot that somebody opened before us."""
-        with self._lock:
-            now = self._tick()
-            self._offset = max(self._offset, self.window.slot_start(slot) - now)
-            at = now + self._offset
-            self._move(at)
-        return at
-
-    def _move(self, at: float) -> None:
-        span = self.window.span(at)
-        self._until = self.window.counts_until(span.newest)
-        self._span = span
-
     def _claim(self, part: Reservation) -> Claim:
         expires = self._now() + self.lease
         span, key, amount = self._span, part.key, part.amount
         cap = self.cap
         if type(cap) is not Money:
             cap = self.cap_of(key)
-        if cap.currency != amount.currency:
-            raise refusal("max_cost", str(amount), f"in {cap.currency}, as the cap")
-        fields = part._call, span.newest, amount.nanos, "open", 0, 0, expires, self.on_unsettled
-        account = self._account if key is None else self._account + key
+        currency = self._currency or self._learn(cap)
+        if cap.currency != currency:
+            raise refusal("cap", str(cap), f"in {currency} as before: a budget has one currency")
+        if amount.currency != currency:
+            raise refusal("max_cost", str(amount), f"in {currency}, as the cap")
+        account, call, token = part._held
+        rule = self.on_unsettled
+        fields = call, span.newest, amount.nanos, "open", 0, 0, expires, rule, token
         return quick(Claim, (account, quick(Entry, fields), cap.nanos, span.oldest))
 
     def _open_one(self, part: Reservation) -> None:
         """Reserve a part, or raise: as `_open`, for the price of a microsecond less."""
+        if self._dropped:
+            self._drain()
         claim = self._claim(part)
         try:
             result = self.store.reserve((claim,))
@@ -212,11 +167,15 @@ class Spending(Locked):
         if isinstance(result, Refusal):
             self._open((part,))  # which says why, or follows a newer window
             return
-        _, spent, reserved = result[0]
+        entry, spent, reserved = result[0]
+        part._entered(entry)
         self._see(part.key, spent, reserved, claim)
 
     def _open(self, parts: Sequence[Reservation]) -> None:
         """Reserve all parts, whose budgets share this store, or raise."""
+        reaped = False
+        for part in parts:
+            part.budget._drain()
         while True:
             claims = [part.budget._claim(part) for part in parts]
             try:
@@ -227,13 +186,24 @@ class Spending(Locked):
                 self._unanswered(parts, error)
                 return
             if not isinstance(result, Refusal):
-                for part, claim, (_, spent, reserved) in zip(parts, claims, result, strict=True):
+                for part, claim, (row, spent, reserved) in zip(parts, claims, result, strict=True):
+                    part._entered(row)
                     part.budget._see(part.key, spent, reserved, claim)
                 return
-            refused = parts[result.place]
-            if result.newest is None:
-                raise refused.budget._exceeded(refused, claims[result.place], result.total)
-            refused.budget._follow(result.newest)
+            refused, claim = parts[result.place], claims[result.place]
+            if result.newest is not None:
+                refused.budget._follow(result.newest)
+            elif result.total.reserved and not reaped and refused.budget._reap(claim):
+                reaped = True  # somebody died, and nobody else has noticed
+            else:
+                raise refused.budget._exceeded(refused, claim, result.total)
+
+    def _reap(self, claim: Claim) -> int:
+        try:
+            return self.store.reap(claim.account, claim.entry.expires - self.lease)
+        except Exception:
+            _logger.exception("%s: leases could not be ended", self.name)
+            return 0
 
     def _unanswered(self, parts: Sequence[Reservation], error: Exception) -> None:
         """Grant without the store, where every budget allows that."""
@@ -248,7 +218,7 @@ class Spending(Locked):
                     retry_after=SOON,
                 ) from error
         for part in parts:
-            part._here = True
+            part._entered(None)
         _logger.error("%s: granted without the store", self.name, exc_info=error)
 
     def _exceeded(self, part: Reservation, claim: Claim, total: Total) -> BudgetExceeded:
@@ -282,7 +252,11 @@ class Spending(Locked):
         low, high = claim.oldest, claim.entry.slot
         while low < high:
             middle = (low + high) // 2
-            left = self.store.total(claim.account, middle + 1)
+            try:
+                left = self.store.total(claim.account, middle + 1)
+            except Exception:
+                _logger.exception("%s: when spend leaves the window is not known", self.name)
+                break
             if left.spent + claim.entry.reserved <= claim.cap:
                 high = middle
             else:
@@ -292,7 +266,7 @@ class Spending(Locked):
     def _dispatch(self, part: Reservation, floor: int) -> None:
         expires = self._now() + self.lease
         try:
-            self.store.dispatch(self.account(part.key), part._call, floor=floor, expires=expires)
+            self.store.dispatch(part._held, floor=floor, expires=expires)
         except MlguardError:
             raise
         except Exception:
@@ -300,18 +274,20 @@ class Spending(Locked):
                 raise
             _logger.exception("%s: a call went out that the store was not told of", self.name)
 
-    def _settle(self, part: Reservation, actual: int) -> None:
+    def _settle(self, part: Reservation, actual: int) -> bool:
+        """Settle, and tell whether that is recorded."""
         try:
             if part._here:
                 self._record(part)
-            account = self._account if part.key is None else self._account + part.key
-            self.store.settle(account, part._call, actual)
+            self.store.settle(part._held, actual)
         except MlguardError:
             raise
-        except Exception as error:
+        except Exception:
             if self.on_store_error == "deny":
                 raise
-            self._miss(part, actual, error)
+            _logger.exception("%s: what a call cost is not recorded", self.name)
+            return False
+        return True
 
     def _record(self, part: Reservation) -> None:
         """Reserve what was granted without the store, whatever the cap says by now."""
@@ -325,46 +301,29 @@ class Spending(Locked):
         """Leave it to its rule. Never raises: the lease is there for what cannot be done now."""
         try:
             if not part._here:
-                self.store.settle(self.account(part.key), part._call, None)
+                self.store.settle(part._held, None)
             elif part._dispatched:
-                self._settle(
-                    part, part._floor if self.on_unsettled == "floor" else part.amount.nanos
-                )
+                least = part.amount.nanos if self.on_unsettled == "reserved" else 0
+                charged = max(part._floor, least)
+                if not self._settle(part, charged):
+                    self._miss(Money.of_nanos(charged, part.amount.currency))
         except StateConflict:
-            return  # it was reaped and summed up
+            return  # it was reaped and summed up, or is another attempt's by now
         except Exception:
             _logger.exception("%s: left to its lease", self.name)
 
-    def _miss(self, part: Reservation, actual: int, error: Exception) -> None:
-        money = Money.of_nanos(actual, part.amount.currency)
+    def _miss(self, money: Money) -> None:
+        """Count what could not be recorded in this window; what now is counts against it."""
         with self._lock:
             self.unrecorded = money if self.unrecorded is None else self.unrecorded + money
-        _logger.error("%s: %s could not be recorded", self.name, money, exc_info=error)
+            if not self.unrecorded.nanos:
+                self.unrecorded = None
 
-    def _title(self, key: str | None) -> str:
-        return self.name if key is None else f"{self.name}[{self.per}={text.visible(key)}]"
-
-    def _window(self, now: float) -> Window:
-        if isinstance(self.window, Rolling):
-            return self.window.window(now)
-        return Window(self._span.start, self._span.end)
-
-    def _period(self, end: float) -> str:
-        if isinstance(self.window, Rolling):
-            return f"in {text.quantity(self.window.seconds, 's')}"
-        return f"until {self.window.written(end)}"
-
-
-def _kind_of(window: Calendar | Rolling) -> str:
-    """Name a kind of window, since the slots of two kinds do not compare."""
-    if isinstance(window, Rolling):
-        return f"{window.seconds!r}s"
-    return quote(f"{window.unit} {window.start} {window.tz}", safe="")
-
-
-def cap_from(parameter: str, value: object) -> Money:
-    """Read a cap."""
-    cap = money_of(parameter, value)
-    if not 0 <= cap.nanos <= MOST:
-        raise refusal(parameter, str(cap), f"from 0 to {Money.of_nanos(MOST, cap.currency)}")
-    return cap
+    def _drain(self) -> None:
+        """Leave what the garbage collector closed, which may have happened inside the store."""
+        while self._dropped:
+            try:
+                part = self._dropped.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            part._give_back()

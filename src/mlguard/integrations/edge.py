@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -194,6 +195,9 @@ class Edge(Locked, Generic[A]):
         self.due = math.inf if self._check is None else -math.inf
         self.crashes = 0
         self.rejected = 0
+
+    def _make_lock(self) -> Any:
+        return threading.RLock()
 
     def _asked(self, check: Check | None) -> Cached:
         given = [self.latency, self.errors] if check is None else [check]

@@ -44,6 +44,8 @@ def metered(function: F, *, reserve: Reserve, cost: Cost) -> F:
     Raises:
         ConfigurationError: An argument is not callable.
         BudgetExceeded: When called: the cap would be exceeded. The function was not called.
+        StateConflict: When called: the `request_id` of the reservation is settled already, or
+            another attempt at it is under way. The function was not called.
 
     Examples:
         >>> from mlguard import Calendar, CostBudget, MemoryStore
@@ -93,12 +95,18 @@ def _told(cost: Cost, result: Any) -> Money | str | None:
 
 
 def _settle(reservation: Reservation | Reservations, actual: Money | str | None) -> None:
-    """Settle with the actual cost; one that is not known is never 0, but all that was reserved."""
-    if actual is not None:
-        reservation.settle(actual)
-        return
-    for part in reservation.each:
-        part.settle(part.amount)
+    """Settle with the actual cost; one that is not known is never 0, but all that was reserved.
+
+    What cannot be settled is logged and left to its lease: the answer must reach its caller.
+    """
+    try:
+        if actual is not None:
+            reservation.settle(actual)
+        else:
+            for part in reservation.each:
+                part.settle(part.amount)
+    except Exception:
+        _logger.exception("a call could not be settled")
 
 
 def _call(function: Callable[..., Any], reserve: Reserve, cost: Cost) -> Callable[..., Any]:

@@ -2,7 +2,8 @@
 
 KEYS[1] has the accounts and KEYS[2] the leases of all, by their end. Each account has its rows by
 id, its counters ("s" spent, "r" reserved) by slot, and also from the slot on that it was last asked
-for, its slots, and its ids by slot. `back` of a row is what refunds took back of it.
+for, its slots, and its ids by slot. `back` of a row is what refunds took back of it; its token is
+last, as it may have any character.
 """
 
 from __future__ import annotations
@@ -52,13 +53,16 @@ BOOKS = (
     + """
 local function parsed(text)
     local row = {}
-    row.slot, row.reserved, row.state, row.charged, row.floor, row.expires, row.rule, row.back =
-        string.match(text, '^(.-)|(.-)|(.-)|(.-)|(.-)|(.-)|(.-)|(.*)$')
+    row.slot, row.reserved, row.state, row.charged, row.floor, row.expires, row.rule, row.back,
+        row.token = string.match(text, '^(.-)|(.-)|(.-)|(.-)|(.-)|(.-)|(.-)|(.-)|(.*)$')
     return row
 end
 local function packed(row)
     return table.concat({row.slot, row.reserved, row.state, row.charged, row.floor, row.expires,
-                         row.rule, row.back}, '|')
+                         row.rule, row.back, row.token}, '|')
+end
+local function attempt(id, token)
+    return id .. '\\nleft ' .. token
 end
 local function live(row)
     return row.state == 'open' or row.state == 'dispatched'
@@ -73,7 +77,10 @@ local function unsettled(row)
     if row.state == 'open' then
         row.state = 'released'
     elseif row.state == 'dispatched' then
-        row.state, row.charged = 'left', row.rule == 'floor' and row.floor or row.reserved
+        row.state, row.charged = 'left', row.floor
+        if row.rule == 'reserved' and more(sum_of(row.reserved), sum_of(row.floor)) then
+            row.charged = row.reserved
+        end
     end
 end
 local function add(book, field, now, before)
@@ -108,6 +115,16 @@ local function put(book, id, found, row)
     if redis.call('ZADD', book.slots, row.slot, row.slot) == 1 then
         redis.call('ZADD', KEYS[1], 0, book.account)
     end
+end
+local function of_attempt(book, id, token)
+    local there = redis.call('HGET', book.rows, id)
+    if token ~= '' and not (there and parsed(there).token == token) then
+        local left = redis.call('HGET', book.rows, attempt(id, token))
+        if left then
+            return left, attempt(id, token)
+        end
+    end
+    return there, id
 end
 local function counters(book, slots)
     local texts = {}
@@ -155,14 +172,18 @@ for place = 1, #ARGV / 5 do
     if not kept then
         redis.call('HSET', book.sums, 'oldest', oldest, 's', written(spent), 'r', written(reserved))
     end
-    looked[place] = {there, newest, spent, reserved}
-    if found and found.state ~= 'released' then
-        if found.reserved ~= row.reserved then
+    local left = found and redis.call('HEXISTS', book.rows, attempt(id, row.token)) or 0
+    looked[place] = {there, newest, spent, reserved, left}
+    if found and (live(found) or found.state == 'settled') then
+        local same = found.token == row.token and found.reserved == row.reserved
+        if live(found) and not same then
             return {0, looked}
         end
-        local expires = later(found.expires, row.expires)
+        local expires = same and later(found.expires, row.expires) or found.expires
         row = parsed(there)
         row.expires = expires
+    elseif left == 1 or found and found.state == 'left' and found.token == row.token then
+        return {0, looked}
     else
         local wanted = plus({spent[1] + reserved[1], spent[2] + reserved[2]}, row.reserved)
         local behind = newest and tonumber(newest) > tonumber(row.slot)
@@ -170,10 +191,18 @@ for place = 1, #ARGV / 5 do
             return {0, looked}
         end
     end
-    puts[place] = {book, id, found, row}
+    puts[place] = {book, id, found, row, there}
 end
 for _, each in ipairs(puts) do
-    put(unpack(each))
+    local book, id, found, row, there = unpack(each)
+    if found and found.state == 'left' then
+        local name = attempt(id, found.token)
+        put(book, id, false, row)
+        redis.call('HSET', book.rows, name, there)
+        redis.call('ZADD', book.ids, found.slot, name)
+    else
+        put(book, id, found, row)
+    end
 end
 return {1, looked}
 """
@@ -181,12 +210,12 @@ return {1, looked}
 DISPATCH = (
     BOOKS
     + """
-local account, id, floor, expires = unpack(ARGV)
+local account, call, token, floor, expires = unpack(ARGV)
 local book = book_of(1, account)
-local there = redis.call('HGET', book.rows, id)
+local there, id = of_attempt(book, call, token)
 if there then
     local found, row = parsed(there), parsed(there)
-    if live(row) or row.state == 'left' then
+    if row.token == token and (live(row) or row.state == 'left') then
         if more(sum_of(floor), sum_of(row.floor)) then
             row.floor = floor
         end
@@ -199,25 +228,27 @@ if there then
         put(book, id, found, row)
     end
 end
-return there
+return {there, id}
 """
 )
 SETTLE = (
     BOOKS
     + """
-local account, id, actual = unpack(ARGV)
+local account, call, token, actual = unpack(ARGV)
 local book = book_of(1, account)
-local there = redis.call('HGET', book.rows, id)
+local there, id = of_attempt(book, call, token)
 if there then
     local found, row = parsed(there), parsed(there)
     if actual == '' then
-        unsettled(row)
-    elseif row.state ~= 'settled' then
+        if row.token == token then
+            unsettled(row)
+        end
+    elseif row.state ~= 'settled' and (token == '' or row.token == token) then
         row.state, row.charged = 'settled', actual
     end
     put(book, id, found, row)
 end
-return there
+return {there, id}
 """
 )
 REFUND = (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from mlguard.stores.spend import Claim
+    from mlguard.stores.spend import Claim, Held
 
 
 class RedisSpend:
@@ -65,33 +65,32 @@ class RedisSpend:
             arguments += [account.encode(), entry.id.encode(), _packed(entry), cap, oldest]
         done, looked = self._reserve(self._keys(*(each.account for each in claims)), arguments)
         granted = []
-        for place, (there, newest, *sums) in enumerate(looked):
+        for place, (there, newest, *sums, left) in enumerate(looked):
             entry, total = claims[place].entry, _total(sums)
-            found = spend.reserved(_row(entry.id, there), entry)
+            found = spend.reserved(_row(entry.id, there), entry, was_left=left == 1)
             if found is None and not done and place == len(looked) - 1:
                 behind = newest is not None and int(newest) > entry.slot
                 return Refusal(place, total, int(newest) if behind else None)
             granted.append(Granted(found or entry, *total))
         return granted
 
-    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
         """Note that the call went out; see `Spend.dispatch`."""
-        there = self._on_call(self._dispatch, account, call, floor, float(expires))
-        return spend.dispatched(_row(call, there), call, floor, expires)
+        found = self._found(self._dispatch, held, floor, float(expires))
+        return spend.dispatched(found, held, floor, expires)
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
         """Charge what the call cost; None leaves it unsettled. See `Spend.settle`."""
         if actual is None:
-            return spend.unsettled(_row(call, self._on_call(self._settle, account, call, "")), call)
-        there = self._on_call(self._settle, account, call, actual)
-        return spend.settled(_row(call, there), call, actual)
+            return spend.unsettled(self._found(self._settle, held, ""), held)
+        return spend.settled(self._found(self._settle, held, actual), held, actual)
 
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
         """Take back a part of what was settled; see `Spend.refund`."""
         wanted = spend.refund_of(call, refund_id, amount)
         arguments = wanted.id.encode(), _packed(wanted), amount
         there, before = self._on_call(self._refund, account, call, *arguments)
-        back = int(there.rpartition(b"|")[2]) if there else 0
+        back = int(there.split(b"|", 8)[7]) if there else 0
         return spend.refunded(_row(call, there), _row(wanted.id, before), back, wanted)
 
     def total(self, account: str, oldest: int, /) -> Total:
@@ -129,6 +128,11 @@ class RedisSpend:
             for slot, *sums in [map(int, numbers)]
         )
 
+    def _found(self, script: Any, held: Held, *arguments: Any) -> Entry | None:
+        account, call, token = held
+        there, name = self._on_call(script, account, call, token.encode(), *arguments)
+        return _row(name.decode(), there)
+
     def _on_call(self, script: Any, account: str, call: str, *arguments: Any) -> Any:
         return script(self._keys(account), [account.encode(), call.encode(), *arguments])
 
@@ -142,8 +146,8 @@ class RedisSpend:
 
 
 def _packed(entry: Entry) -> str:
-    _, *numbers, expires, rule = entry
-    return "|".join(map(str, (*numbers, float(expires), rule, 0)))
+    _, *numbers, expires, rule, token = entry
+    return "|".join(map(str, (*numbers, float(expires), rule, 0, token)))
 
 
 def _row(call: str, there: bytes | None) -> Entry | None:
@@ -151,10 +155,10 @@ def _row(call: str, there: bytes | None) -> Entry | None:
 
 
 def _entry(call: str, there: bytes) -> Entry:
-    fields: list[Any] = there.decode().split("|")
-    slot, reserved, state, charged, floor, expires, rule, _ = fields
+    fields: list[Any] = there.decode().split("|", 8)
+    slot, reserved, state, charged, floor, expires, rule, _, token = fields
     numbers = int(slot), int(reserved), state, int(charged), int(floor), float(expires)
-    return Entry(call, *numbers, rule)
+    return Entry(call, *numbers, rule, token)
 
 
 def _total(sums: Sequence[tuple[int, int]]) -> Total:

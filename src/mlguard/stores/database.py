@@ -28,6 +28,7 @@ _STEPS = (
                                  reserved INTEGER NOT NULL, state TEXT NOT NULL,
                                  charged INTEGER NOT NULL, floor INTEGER NOT NULL,
                                  expires REAL NOT NULL, on_unsettled TEXT NOT NULL,
+                                 token TEXT NOT NULL,
                                  PRIMARY KEY (account, id)) WITHOUT ROWID""",
         """CREATE INDEX leased ON entries (account, expires)
            WHERE state IN ('open', 'dispatched')""",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlguard.locks import Locked
 from mlguard.stores import spend
-from mlguard.stores.spend import COMPACTED, LIVE, Difference, Entry, Granted, Refusal, Total
+from mlguard.stores.spend import COMPACTED, LIVE, Difference, Entry, Granted, Held, Refusal, Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +65,21 @@ class _Account:
         self.add(slot, 0, amount)
         return spend.quick(Granted, (entry, spent, reserved))
 
+    def take_over(self, found: Entry | None, entry: Entry) -> None:
+        """Keep a row that was reserved; what an earlier attempt was charged stays beside it."""
+        left = spend.taken_over(found)
+        if left is not None and found is not entry:
+            self.entries[left.id] = left
+            found = None
+        self.put(found, entry)
+
+    def held(self, held: Held) -> Entry | None:
+        """Give the row that an attempt holds, or held."""
+        found = self.entries.get(held.call)
+        if held.token and (found is None or found.token != held.token):
+            return self.entries.get(spend.attempt(held.call, held.token), found)
+        return found
+
     def put(self, found: Entry | None, entry: Entry) -> Entry:
         """Keep a row in place of the one that was found, and count it."""
         self.entries[entry.id] = entry
@@ -120,7 +135,8 @@ class _Account:
     def refunded(self, call: str) -> int:
         """Give what was taken back of a row."""
         start = f"{call}\n"
-        return -sum(each.charged for key, each in self.entries.items() if key.startswith(start))
+        rows = [row for row in self.entries.values() if row.id.startswith(start)]
+        return -sum(row.charged for row in rows if row.state == "refund")
 
     def rows(self) -> Iterator[Entry]:
         """Give the rows, and one for each sum."""
@@ -159,7 +175,8 @@ class MemorySpend(Locked):
                 book = self._accounts.get(name) or _Account()
                 book.slide(oldest)
                 found = book.entries.get(entry.id)
-                there = found and spend.reserved(found, entry)
+                left = spend.attempt(entry.id, entry.token) in book.entries
+                there = spend.reserved(found, entry, was_left=left)
                 if there is None:
                     newest = book.newest if book.newest > entry.slot else None
                     if newest or book.spent + book.reserved + entry.reserved > cap:
@@ -169,27 +186,27 @@ class MemorySpend(Locked):
                 puts.append((name, book, found, there))
             for name, book, found, there in puts:
                 self._accounts[name] = book
-                book.put(found, there)
+                book.take_over(found, there)
         return granted
 
-    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
         """Note that the call went out; see `Spend.dispatch`."""
         with self._lock:
-            book = self._accounts.get(account, _NOBODY)
-            found = book.entries.get(call)
-            return book.put(found, spend.dispatched(found, call, floor, expires))
+            book = self._accounts.get(held.account, _NOBODY)
+            found = book.held(held)
+            return book.put(found, spend.dispatched(found, held, floor, expires))
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
         """Charge what the call cost; None leaves it unsettled. See `Spend.settle`."""
         with self._lock:
-            book = self._accounts.get(account, _NOBODY)
-            found = book.entries.get(call)
+            book = self._accounts.get(held.account, _NOBODY)
+            found = book.held(held)
             if actual is None:
-                return book.put(found, spend.unsettled(found, call))
-            entry = spend.settled(found, call, actual)
-            if found is None or call[0] != spend.UNASKED:
+                return book.put(found, spend.unsettled(found, held))
+            entry = spend.settled(found, held, actual)
+            if found is None or held.call[0] != spend.UNASKED:
                 return book.put(found, entry)
-            del book.entries[call]
+            del book.entries[found.id]
             slot = entry.slot
             book.summed[slot] = book.summed.get(slot, 0) + actual
             book.add(slot, actual - found.charged, -found.reserved if found.state in LIVE else 0)
@@ -227,9 +244,9 @@ class MemorySpend(Locked):
         """Leave unsettled what no lease holds any more; see `Spend.reap`."""
         ended = 0
         with self._lock:
-            for _, book in self._books(prefix):
+            for name, book in self._books(prefix):
                 for row in [each for each in book.entries.values() if each.overdue(now)]:
-                    book.put(row, spend.unsettled(row, row.id))
+                    book.put(row, spend.unsettled(row, Held(name, row.id, row.token)))
                     ended += 1
         return ended
 

@@ -45,7 +45,9 @@ class Entry(NamedTuple):
         charged: What was charged; of a refund below zero.
         floor: What was reported as spent so far.
         expires: When its lease is over, in Unix seconds.
-        on_unsettled: What is charged if it is never settled.
+        on_unsettled: What is charged if it is never settled: what was reported, or all that was
+            reserved if that is more.
+        token: Of the attempt that holds it, unlike that of any other attempt at the same call.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Entry(NamedTuple):
     floor: int
     expires: float
     on_unsettled: Unsettled
+    token: str = ""
 
     @property
     def held(self) -> int:
@@ -69,6 +72,20 @@ class Entry(NamedTuple):
     def over(self, before: int) -> bool:
         """Tell whether nothing will change it and its slot is before that one."""
         return self.slot < before and self.state not in LIVE and self.state != "sum"
+
+
+class Held(NamedTuple):
+    """Whose reservation is spoken of.
+
+    Attributes:
+        account: Who pays.
+        call: The id of its row.
+        token: Of the attempt; empty for whoever holds the call, and where nobody named it.
+    """
+
+    account: str
+    call: str
+    token: str = ""
 
 
 class Claim(NamedTuple):
@@ -131,73 +148,103 @@ class Difference(NamedTuple):
     true: Total
 
 
-def reserved(found: Entry | None, entry: Entry) -> Entry | None:
-    """Give the row that is there for a claim already; None where it must be asked for.
+def attempt(call: str, token: str) -> str:
+    """Name the row of an attempt whose call was taken over by another one."""
+    return f"{call}\nleft {token}"
+
+
+def reserved(found: Entry | None, entry: Entry, *, was_left: bool = False) -> Entry | None:
+    """Give the row that answers a claim already; None where it must be asked for.
+
+    That is the same attempt again, or a call that is settled: whoever asks sees that it is. A call
+    that was left is asked for anew, in its own window, and what it was charged stays: its row goes
+    on under the name of its attempt, which `taken_over` gives.
+
+    Args:
+        found: The row that is there.
+        entry: The row that is asked for.
+        was_left: There is a row under the name of this attempt, which was taken over.
 
     Raises:
-        StateConflict: Another amount was reserved under its id.
+        StateConflict: Another attempt at the call is under way, or this one was left before.
     """
-    if found is None or found.state == "released":
+    if found is None:
         return None
-    if found.reserved != entry.reserved:
-        raise StateConflict(
-            f"{entry.id!r} was reserved with another amount, {found.reserved} not "
-            f"{entry.reserved} nano-units: give each call an id of its own"
-        )
-    return found._replace(expires=max(found.expires, entry.expires))
+    if found.state in {"released", "left"}:
+        if was_left or (found.state == "left" and found.token == entry.token):
+            raise StateConflict(f"{entry.id!r} was left by this attempt: only another may reserve")
+        return None
+    if found.token == entry.token and found.reserved == entry.reserved:
+        return found._replace(expires=max(found.expires, entry.expires))
+    if found.state == "settled":
+        return found
+    raise StateConflict(
+        f"{entry.id!r} is under way: another attempt holds it until it is settled or left, or its "
+        "lease is over and reaped"
+    )
 
 
-def dispatched(found: Entry | None, call: str, floor: int, expires: float) -> Entry:
+def taken_over(found: Entry | None) -> Entry | None:
+    """Give the row under which what was left stays charged, if anything is."""
+    if found is None or found.state != "left":
+        return None
+    return found._replace(id=attempt(found.id, found.token))
+
+
+def dispatched(found: Entry | None, claim: Held, floor: int, expires: float) -> Entry:
     """Give the row once its call is out, and so much was spent so far.
 
     Raises:
-        StateConflict: It was released, or never reserved.
+        StateConflict: It was released, settled or taken over by another attempt, or never reserved.
     """
-    if found is None or found.state == "released":
-        raise StateConflict(f"{call!r} is not reserved any more: its lease is over, reserve again")
+    if found is None or found.token != claim.token or found.state == "released":
+        raise StateConflict(
+            f"{claim.call!r} is not reserved any more, or not by this attempt: reserve again"
+        )
+    if found.state == "settled":
+        raise StateConflict(f"{claim.call!r} is settled already: do not make the call again")
     floor, expires = max(found.floor, floor), max(found.expires, expires)
-    if found.state in LIVE:
-        return found._replace(state="dispatched", floor=floor, expires=expires)
     if found.state == "left":
-        return unsettled(found._replace(state="dispatched", floor=floor), call)
-    return found
+        return unsettled(found._replace(state="dispatched", floor=floor), claim)
+    return found._replace(state="dispatched", floor=floor, expires=expires)
 
 
-def settled(found: Entry | None, call: str, actual: int) -> Entry:
+def settled(found: Entry | None, claim: Held, actual: int) -> Entry:
     """Give the row once the cost of its call is known.
 
     Raises:
-        StateConflict: It was settled at another cost, or is not known.
+        StateConflict: It was settled at another cost, is held by another attempt, or not known.
     """
     if found is None:
-        raise _unknown(call)
-    if found.state == "settled" and found.charged != actual:
+        raise StateConflict(f"{claim.call!r} is not known: never reserved, or compacted since")
+    if found.state == "settled":
+        if found.charged == actual:
+            return found
         raise StateConflict(
-            f"{call!r} was settled at another cost, {found.charged} not {actual} nano-units: "
+            f"{claim.call!r} was settled at another cost, {found.charged} not {actual} nano-units: "
             "take back what was charged too much by a refund"
         )
-    call, slot, reserved, _, _, floor, expires, rule = found
-    return quick(Entry, (call, slot, reserved, "settled", actual, floor, expires, rule))
+    if claim.token and found.token != claim.token:
+        raise StateConflict(f"{claim.call!r} is held by another attempt, which will settle it")
+    _, slot, amount, _, _, floor, expires, rule, token = found
+    fields = found.id, slot, amount, "settled", actual, floor, expires, rule, token
+    return quick(Entry, fields)
 
 
-def _unknown(call: str) -> StateConflict:
-    return StateConflict(f"{call!r} is not known: never reserved, or compacted since")
-
-
-def unsettled(found: Entry | None, call: str) -> Entry:
+def unsettled(found: Entry | None, claim: Held) -> Entry:
     """Give the row of a call that nobody will settle: released, or charged by its rule.
 
     Raises:
-        StateConflict: It is not known.
+        StateConflict: It is not known, or held by another attempt.
     """
-    if found is None:
-        raise _unknown(call)
+    if found is None or (found.token != claim.token and found.state in LIVE):
+        raise StateConflict(f"{claim.call!r} is not known, or held by another attempt")
     if found.state == "open":
         return found._replace(state="released")
     if found.state != "dispatched":
         return found
-    charged = found.floor if found.on_unsettled == "floor" else found.reserved
-    return found._replace(state="left", charged=charged)
+    least = found.reserved if found.on_unsettled == "reserved" else 0
+    return found._replace(state="left", charged=max(found.floor, least))
 
 
 def refunded(charged: Entry | None, found: Entry | None, before: int, entry: Entry) -> Entry:
@@ -254,26 +301,32 @@ class Spend(Protocol):
     def reserve(self, claims: Sequence[Claim], /) -> list[Granted] | Refusal:
         """Reserve all or none of the claims, whose accounts differ.
 
-        A claim whose id is there already, and was not released, gets the row that is there.
+        A claim that the same attempt made before, or whose call is settled, gets the row that is
+        there.
 
         Raises:
-            StateConflict: Another amount was reserved under an id; nothing was reserved.
+            StateConflict: Another attempt at a call is under way, or this one was left before;
+                nothing was reserved.
         """
         ...
 
-    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
         """Note that the call went out, what was spent so far, and until when it is leased.
 
+        The row is that of the call, or where another attempt took it over that of the attempt.
+
         Raises:
-            StateConflict: It was released, or never reserved.
+            StateConflict: It was released, settled or taken over, or never reserved.
         """
         ...
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
         """Charge what the call cost; None leaves it unsettled.
 
+        The row is that of the call, or where another attempt took it over that of the attempt.
+
         Raises:
-            StateConflict: It was settled at another cost, or is not known.
+            StateConflict: It was settled at another cost, is held by another, or is not known.
         """
         ...
 

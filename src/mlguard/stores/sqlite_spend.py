@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlguard.stores import spend
-from mlguard.stores.spend import COMPACTED, Difference, Entry, Granted, Refusal, Total
+from mlguard.stores.spend import COMPACTED, Difference, Entry, Granted, Held, Refusal, Total
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,12 +36,29 @@ class _Book:
         row = self._ask(query, (account, call)).fetchone()
         return row and Entry(*row)
 
+    def held(self, account: bytes, held: Held) -> Entry | None:
+        """Give the row that an attempt holds, or held."""
+        found = self.entry(account, held.call)
+        if held.token and (found is None or found.token != held.token):
+            return self.entry(account, spend.attempt(held.call, held.token)) or found
+        return found
+
+    def take_over(self, account: bytes, found: Entry | None, entry: Entry) -> None:
+        """Keep a row that was reserved; what an earlier attempt was charged stays beside it."""
+        left = spend.taken_over(found)
+        if left is not None and found is not entry:
+            self._ask(
+                "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (account, *left)
+            )
+            found = None
+        self.put(account, found, entry)
+
     def put(self, account: bytes, found: Entry | None, entry: Entry) -> Entry:
         """Keep a row in place of the one that was found, and count it."""
         spent, reserved = entry.charged, entry.held
         if found is not None:
             spent, reserved = spent - found.charged, reserved - found.held
-        self._ask("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (account, *entry))
+        self._ask("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (account, *entry))
         if spent or reserved or found is None or found.slot != entry.slot:
             self.add(account, entry.slot, spent, reserved)
         return entry
@@ -66,7 +83,8 @@ class _Book:
     def refunded(self, account: bytes, call: str) -> int:
         """Give what was taken back of a row."""
         (charged,) = self._ask(
-            "SELECT SUM(charged) FROM entries WHERE account = ? AND id > ? AND id < ?",
+            "SELECT SUM(charged) FROM entries "
+            "WHERE account = ? AND id > ? AND id < ? AND state = 'refund'",
             (account, f"{call}\n", f"{call}\v"),
         ).fetchone()
         return -(charged or 0)
@@ -92,7 +110,8 @@ class SqliteSpend:
                 account = name.encode()
                 total, newest = book.total(account, oldest)
                 found = book.entry(account, entry.id)
-                there = found and spend.reserved(found, entry)
+                left = found and book.entry(account, spend.attempt(entry.id, entry.token))
+                there = spend.reserved(found, entry, was_left=left is not None)
                 if there is None:
                     if newest > entry.slot:
                         return Refusal(place, total, newest)
@@ -102,26 +121,26 @@ class SqliteSpend:
                 puts.append((account, found, there))
                 granted.append(Granted(there, *total))
             for account, found, there in puts:
-                book.put(account, found, there)
+                book.take_over(account, found, there)
         return granted
 
-    def dispatch(self, account: str, call: str, /, *, floor: int, expires: float) -> Entry:
+    def dispatch(self, held: Held, /, *, floor: int, expires: float) -> Entry:
         """Note that the call went out; see `Spend.dispatch`."""
-        place = account.encode()
+        place = held.account.encode()
         with self._database.write() as connection:
             book = _Book(connection)
-            found = book.entry(place, call)
-            return book.put(place, found, spend.dispatched(found, call, floor, expires))
+            found = book.held(place, held)
+            return book.put(place, found, spend.dispatched(found, held, floor, expires))
 
-    def settle(self, account: str, call: str, actual: int | None, /) -> Entry:
+    def settle(self, held: Held, actual: int | None, /) -> Entry:
         """Charge what the call cost; None leaves it unsettled. See `Spend.settle`."""
-        place = account.encode()
+        place = held.account.encode()
         with self._database.write() as connection:
             book = _Book(connection)
-            found = book.entry(place, call)
+            found = book.held(place, held)
             if actual is None:
-                return book.put(place, found, spend.unsettled(found, call))
-            return book.put(place, found, spend.settled(found, call, actual))
+                return book.put(place, found, spend.unsettled(found, held))
+            return book.put(place, found, spend.settled(found, held, actual))
 
     def refund(self, account: str, call: str, refund_id: str, amount: int, /) -> Entry:
         """Take back a part of what was settled; see `Spend.refund`."""
@@ -165,7 +184,11 @@ class SqliteSpend:
             rows = connection.execute(query, (now, *_range(prefix))).fetchall()
             for account, *row in rows:
                 found = Entry(*row)
-                book.put(account, found, spend.unsettled(found, found.id))
+                book.put(
+                    account,
+                    found,
+                    spend.unsettled(found, Held(account.decode(), found.id, found.token)),
+                )
         return len(rows)
 
     def compact(self, prefix: str, before: int, /) -> int:

@@ -4,114 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
-from mlguard.errors import StateConflict
-from mlguard.stores.spend import (
-    COMPACTED,
-    MOST,
-    UNASKED,
-    Claim,
-    Entry,
-    Granted,
-    Refusal,
-    Spend,
-    Total,
-    Unsettled,
-)
+from mlguard.stores.spend import MOST, UNASKED, Granted, Refusal, Total, Unsettled
+from mlguard.testing.spend_attempts import attempts, take_overs, take_overs_of_released
+from mlguard.testing.spend_book import Book, equal
 
 _ODD = (
     *("a", "a/", "a/b", "A", "ab", "a b", " a", "a|b", "a\tb", "a\0b", "a\\b", "a'b", 'a"b', "a%b"),
     *("a_b", "a*b", "a[b]", "a{b}", "a:b", "-1", "é", "e\u0301", "\uffff", "\U0010ffff"),
 )
 _LARGE = (10**9, 2**53, 2**53 + 1, 2**53 + 2, 10**18, MOST - 1, MOST)
-_FITS = "reserve() refuses what fits under the cap"
-_OVER = "reserve() grants more than the cap"
-
-
-class Book(NamedTuple):
-    """An account of a store, and what most rules leave as it is: a cap of 100 in slot 5."""
-
-    store: Spend
-    account: str
-
-    def beside(self, name: str) -> Book:
-        """Give an account whose name begins with the name of this one."""
-        return self._replace(account=self.account + name)
-
-    def claim(
-        self,
-        call: str,
-        amount: int,
-        *,
-        cap: int = 100,
-        slot: int = 5,
-        oldest: int | None = None,
-        expires: float = 60.0,
-        on_unsettled: Unsettled = "floor",
-    ) -> Claim:
-        """Make a claim."""
-        row = Entry(call, slot, amount, "open", 0, 0, expires, on_unsettled)
-        return Claim(self.account, row, cap, slot if oldest is None else oldest)
-
-    def granted(self, call: str, amount: int, *, fault: str = _FITS, **options: Any) -> Granted:
-        """Reserve what must be granted."""
-        try:
-            result = self.store.reserve([self.claim(call, amount, **options)])
-        except StateConflict as error:
-            raise broken(f"{fault}: {error}") from error
-        if isinstance(result, Refusal):
-            raise broken(f"{fault}: {result}")
-        return result[0]
-
-    def refused(self, call: str, amount: int, *, fault: str = _OVER, **options: Any) -> Refusal:
-        """Ask for what must be refused."""
-        before = self.state()
-        result = self.store.reserve([self.claim(call, amount, **options)])
-        if not isinstance(result, Refusal):
-            raise broken(fault)
-        equal("reserve() writes what it refuses", self.state(), before)
-        return result
-
-    def dispatch(self, call: str, *, floor: int = 0, expires: float = 60.0) -> Entry:
-        """Dispatch a call."""
-        return self.store.dispatch(self.account, call, floor=floor, expires=expires)
-
-    def settle(self, call: str, actual: int | None) -> Entry:
-        """Settle a call."""
-        return self.store.settle(self.account, call, actual)
-
-    def refund(self, call: str, refund_id: str, amount: int) -> Entry:
-        """Take back a part of a call."""
-        return self.store.refund(self.account, call, refund_id, amount)
-
-    def spend(self, call: str, amount: int, actual: int | None = None, **options: Any) -> None:
-        """Reserve and settle, at the amount that was reserved if no other is given."""
-        self.granted(call, amount, **options)
-        self.settle(call, amount if actual is None else actual)
-
-    def rows(self) -> dict[str, Entry]:
-        """Give the rows by id."""
-        found = self.store.entries(self.account)
-        return {row.id: row for account, row in found if account == self.account}
-
-    def state(self) -> tuple[dict[str, Entry], Total]:
-        """Give all that is known of it."""
-        return self.rows(), self.store.total(self.account, COMPACTED)
-
-    def holds(self, fault: str, spent: int, reserved: int, oldest: int = COMPACTED) -> None:
-        """Assert what is spent and reserved."""
-        equal(fault, self.store.total(self.account, oldest), Total(spent, reserved))
-
-    def conflicts(self, fault: str, call: Callable[..., object], *given: Any) -> None:
-        """Assert that a call conflicts, and that it writes nothing."""
-        before = self.state()
-        try:
-            call(*given)
-        except StateConflict:
-            equal("what conflicts is written all the same", self.state(), before)
-            return
-        raise broken(fault)
 
 
 def _cap(book: Book) -> None:
@@ -150,9 +52,11 @@ def _all_or_none(book: Book) -> None:
     result = book.store.reserve([mine, other.claim("a", 11)])
     equal("the second claim is not refused", result, Refusal(1, Total(90, 0)))
     book.holds("a claim is reserved though another is refused", 0, 0)
-    claims = [mine, other.claim("before", 91)]
+    other.granted("open", 0)
+    claims = [mine, other.claim("open", 1)]
     book.conflicts("the second claim does not conflict", book.store.reserve, claims)
     other.conflicts("the first claim does not conflict", book.store.reserve, claims[::-1])
+    other.settle("open", None)
     book.holds("a claim is reserved though another conflicts", 0, 0)
     theirs = other.claim("a", 10)
     wanted = [Granted(mine.entry, 0, 0), Granted(theirs.entry, 90, 0)]
@@ -182,10 +86,12 @@ def _repeats(book: Book) -> None:
         book.holds("a settled call is not charged once", 50, 0)
     book.conflicts("another cost does not conflict", book.settle, "a", 49)
     equal("what is settled is left unsettled", book.settle("a", None), row)
-    equal("what is settled is dispatched", book.dispatch("a", floor=60), row)
-    again = book.granted("a", 60, fault="a repeat of a settled call is refused").entry
-    equal("what is settled is reserved again", again, row)
-    book.holds("a repeat changes what a settled call is charged", 50, 0)
+    book.conflicts("what is settled is dispatched", book.dispatch, "a")
+    for amount, cap in ((60, 100), (99, 100), (60, 0)):
+        fault = "a repeat of a settled call is refused"
+        again = book.granted("a", amount, cap=cap, fault=fault).entry
+        equal("what is settled is reserved again", again, row)
+        book.holds("a repeat changes what a settled call is charged", 50, 0)
     book.conflicts("an unknown call is dispatched", book.dispatch, "unknown")
     book.conflicts("an unknown call is settled", book.settle, "unknown", 1)
     book.conflicts("an unknown call is left unsettled", book.settle, "unknown", None)
@@ -227,10 +133,16 @@ def _unsettled(book: Book) -> None:
             part.holds(f"{rule!r} counts something else", due, 0)
         part.dispatch("a", floor=30)
         part.holds(f"{rule!r} does not follow what was spent later", late, 0)
-        part.granted("a", 50, fault="a repeat of what was left unsettled is refused")
+        claims = [part.claim("a", 50)]
+        part.conflicts("what was left reserves again", part.store.reserve, claims)
         part.settle("a", 25)
         part.holds("a late settle does not correct what was charged", 25, 0)
         part.conflicts("a late settle is not for good", part.settle, "a", 26)
+    over = book.beside("/over")
+    over.granted("a", 50, on_unsettled="reserved")
+    over.dispatch("a", floor=70)
+    equal("'reserved' charges less than was spent", over.settle("a", None).charged, 70)
+    over.holds("'reserved' counts less than was spent", 70, 0)
 
 
 def _refunds(book: Book) -> None:
@@ -360,10 +272,13 @@ def _odd_names(book: Book) -> None:
         equal(f"accounts that begin with {odd!r} are not found", begun, wanted)
     calls = book.beside("/calls")
     for amount, call in enumerate(_ODD):
-        calls.spend(call, amount, cap=MOST, fault=f"the id {call!r} is taken for another")
+        fault = f"the id {call!r} is taken for another"
+        calls.spend(call, amount, cap=MOST, by=call, fault=fault)
         calls.refund(call, call, min(amount, 1))
     charged = {call: amount for amount, call in enumerate(_ODD)}
     charged |= {f"{call}\n{call}": -min(amount, 1) for call, amount in charged.items()}
+    tokens = {row.id: row.token for _, row in calls.store.entries(calls.account) if row.token}
+    equal("tokens are not kept as they are", tokens, {call: call for call in _ODD})
     rows = [(row.id, row.charged) for _, row in calls.store.entries(calls.account)]
     equal("entries() do not give each row, or are not sorted", rows, sorted(charged.items()))
 
@@ -385,15 +300,5 @@ def _unasked_ids(book: Book) -> None:
 RULES: tuple[Callable[[Book], None], ...] = (
     *(_cap, _overruns, _exactness, _all_or_none, _repeats, _releases, _unsettled, _refunds),
     *(_windows, _reaping, _compacting, _totalling, _odd_names, _unasked_ids),
+    *(attempts, take_overs, take_overs_of_released),
 )
-
-
-def broken(fault: str) -> AssertionError:
-    """Make the error for a rule that is broken."""
-    return AssertionError(f"the store breaks a rule: {fault}")
-
-
-def equal(fault: str, found: object, wanted: object) -> None:
-    """Assert that what was found is what the rules want."""
-    if found != wanted:
-        raise broken(f"{fault}: {found}, not {wanted}")
