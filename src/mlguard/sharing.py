@@ -251,6 +251,10 @@ def _read(text: str, clock: Clock | None) -> Any:
         from mlguard.sketches.histogram import Histogram  # noqa: PLC0415 -- few share one
 
         return Histogram.from_json(text)
+    if kind == "outcomes":
+        from mlguard.performance.outcomes import Outcomes  # noqa: PLC0415 -- few share one
+
+        return Outcomes.from_json(text, clock=clock)
     return read_budget(text, clock)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from mlguard.performance.awaited import LossEstimate, realised_minus_estimated
 from mlguard.performance.evaluation import Comparison, Evaluation
+from mlguard.performance.label_free import Estimate
 from mlguard.performance.measuring import compare, evaluate
 from mlguard.performance.metrics import (
     Metric,
@@ -14,13 +16,17 @@ from mlguard.performance.metrics import (
     roc_auc,
     squared,
 )
+from mlguard.performance.outcomes import Outcomes
 from mlguard.performance.policies import better, not_worse
 from mlguard.performance.training import TrainingGate, converges, finite, improves, logged
 
 __all__ = [
     "Comparison",
+    "Estimate",
     "Evaluation",
+    "LossEstimate",
     "Metric",
+    "Outcomes",
     "TrainingGate",
     "absolute",
     "accuracy",
@@ -35,6 +41,7 @@ __all__ = [
     "logged",
     "not_worse",
     "pinball",
+    "realised_minus_estimated",
     "roc_auc",
     "squared",
 ]

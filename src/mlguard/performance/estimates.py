@@ -38,7 +38,7 @@ Interval: TypeAlias = Callable[[float], tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Uncertain:
     """A value, and how to find its interval at any confidence."""
 
     n: int
@@ -48,36 +48,36 @@ class Estimate:
     details: Mapping[str, Any] = field(default_factory=lambda: NO_ITEMS)
 
 
-def of_rows(rows: Moments) -> Estimate:  # noqa: PLR0911 -- one for each kind of rows
+def of_rows(rows: Moments) -> Uncertain:  # noqa: PLR0911 -- one for each kind of rows
     """Estimate a mean from the sums of its rows."""
     if rows.n == 0:
-        return Estimate(0, math.nan, details={"reason": "there are no rows"})
+        return Uncertain(0, math.nan, details={"reason": "there are no rows"})
     value = rows.mean
     if math.isnan(value):
-        return Estimate(rows.n, value, details={"reason": "every weight is zero"})
+        return Uncertain(rows.n, value, details={"reason": "every weight is zero"})
     size = rows.effective_n
     if few := _few(size):
-        return Estimate(rows.n, value, details=few)
+        return Uncertain(rows.n, value, details=few)
     if rows.signs and not rows.signs[0]:
         interval = partial(intervals.proportion_interval, rows.signs[1], rows.n)
-        return Estimate(rows.n, value, interval)
+        return Uncertain(rows.n, value, interval)
     if rows.zero_one:
         interval = partial(intervals.exact_proportion_interval, value * size, size)
-        return Estimate(rows.n, value, interval)
+        return Uncertain(rows.n, value, interval)
     spread = _spread(rows)
     if unseen := _unseen(spread):
-        return Estimate(rows.n, value, details=unseen)
-    return Estimate(rows.n, value, partial(intervals.mean_interval, value, spread))
+        return Uncertain(rows.n, value, details=unseen)
+    return Uncertain(rows.n, value, partial(intervals.mean_interval, value, spread))
 
 
-def of_row_differences(champion: Moments, candidate: Moments, change: Moments) -> Estimate:
+def of_row_differences(champion: Moments, candidate: Moments, change: Moments) -> Uncertain:
     """Estimate the mean change from the sums of the paired differences."""
     if change.n == 0 or math.isnan(change.mean):
         return of_rows(change)
     value = change.mean
     details = {"champion": champion.mean, "candidate": candidate.mean}
     if few := _few(change.effective_n):
-        return Estimate(change.n, value, details=details | few)
+        return Uncertain(change.n, value, details=details | few)
     if change.signs and champion.ternary and candidate.ternary:
         centre, error = intervals.paired_proportion_spread(*change.signs, change.n)
         spread = Spread(error * error, 0.0, math.inf)
@@ -85,8 +85,8 @@ def of_row_differences(champion: Moments, candidate: Moments, change: Moments) -
         centre = value
         spread = _spread(change) if change.sums[1][2] else _unmoved(champion)
         if unseen := _unseen(spread):
-            return Estimate(change.n, value, details=details | unseen)
-    return Estimate(
+            return Uncertain(change.n, value, details=details | unseen)
+    return Uncertain(
         change.n,
         value,
         partial(intervals.difference_interval, centre, spread),
@@ -97,16 +97,16 @@ def of_row_differences(champion: Moments, candidate: Moments, change: Moments) -
 
 def of_ranks(
     positive: NDArray[np.bool_], scores: NDArray[np.float64], cluster: Codes | None
-) -> Estimate:
+) -> Uncertain:
     """Estimate an AUC by DeLong's placements."""
     if unranked := _one_class(positive):
         return unranked
     places = placements(scores, positive)
     value, size = float(places[positive].mean()), _size(positive, cluster)
     if few := _few(size):
-        return Estimate(size, value, details=few)
+        return Uncertain(size, value, details=few)
     spread, fewest = _rank_spread(places, positive, cluster), _rarer(positive, cluster)
-    return Estimate(size, value, partial(intervals.rank_interval, value, spread, fewest))
+    return Uncertain(size, value, partial(intervals.rank_interval, value, spread, fewest))
 
 
 def of_rank_differences(
@@ -114,7 +114,7 @@ def of_rank_differences(
     champion: NDArray[np.float64],
     candidate: NDArray[np.float64],
     cluster: Codes | None,
-) -> Estimate:
+) -> Uncertain:
     """Estimate the change of an AUC on the same rows by the differences of the placements."""
     if unranked := _one_class(positive):
         return unranked
@@ -124,13 +124,13 @@ def of_rank_differences(
     details: dict[str, Any] = {"champion": first, "candidate": second}
     value = second - first
     if few := _few(size):
-        return Estimate(size, value, details=details | few)
+        return Uncertain(size, value, details=details | few)
     if fewest == 1:
         details |= {"reason": "y has one row of its rarer class, which has no spread"}
-        return Estimate(size, value, details=details)
+        return Uncertain(size, value, details=details)
     spread = _rank_spread(after - before, positive, cluster)
     spread = intervals.rank_difference_spread(spread, fewest)
-    return Estimate(
+    return Uncertain(
         size,
         value,
         partial(intervals.difference_interval, value, spread),
@@ -144,7 +144,7 @@ def by_bootstrap(
     blocks: Sequence[NDArray[np.intp]],
     rng: np.random.Generator,
     resamples: int,
-) -> Estimate:
+) -> Uncertain:
     """Estimate a metric of all rows, or its change, from resampled rows.
 
     Args:
@@ -160,7 +160,7 @@ def by_bootstrap(
     if len(values) > 1:
         details = {"champion": values[0], "candidate": values[-1]}
     if few := _few(n):
-        return Estimate(n, value, details=details | few)
+        return Uncertain(n, value, details=details | few)
     draws = np.array(
         [
             measure(np.concatenate([blocks[block] for block in rng.integers(0, n, n)]))
@@ -170,19 +170,19 @@ def by_bootstrap(
     change = draws[:, -1] - draws[:, 0] if len(values) > 1 else draws[:, 0]
     if not np.isfinite(change).all() or not math.isfinite(value):
         details["reason"] = "the metric is not a number on some of the resampled rows"
-        return Estimate(n, value, details=details)
+        return Uncertain(n, value, details=details)
     variance = float(change.var(ddof=1))
     if variance <= 0.0:
         details["reason"] = "the metric is the same on every resample, which shows no spread"
-        return Estimate(n, value, details=details)
+        return Uncertain(n, value, details=details)
     away = change - change.mean()
     skewness = float((away**3).mean() / variance**1.5)
     spread = Spread(variance, skewness, n - 1.0)
     if len(values) > 1:
         p_value = intervals.difference_p_value(value, spread)
         interval: Interval = partial(intervals.difference_interval, value, spread)
-        return Estimate(n, value, interval, p_value, details)
-    return Estimate(n, value, partial(intervals.mean_interval, value, spread), None, details)
+        return Uncertain(n, value, interval, p_value, details)
+    return Uncertain(n, value, partial(intervals.mean_interval, value, spread), None, details)
 
 
 def _few(n: float) -> dict[str, Any]:
@@ -246,10 +246,10 @@ def _rarer(positive: NDArray[np.bool_], cluster: Codes | None) -> int:
     return min(count, len(positive) - count)
 
 
-def _one_class(positive: NDArray[np.bool_]) -> Estimate | None:
+def _one_class(positive: NDArray[np.bool_]) -> Uncertain | None:
     if len(positive) and positive.any() and not positive.all():
         return None
     what = "there are no rows" if not len(positive) else f"y holds only {int(positive[0])}"
-    return Estimate(
+    return Uncertain(
         len(positive), math.nan, details={"reason": f"{what}: a ROC needs both classes"}
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from mlguard.arguments import refusal
 from mlguard.errors import ConfigurationError
 from mlguard.performance import estimates
-from mlguard.performance.estimates import Estimate
+from mlguard.performance.estimates import Uncertain
 from mlguard.sketches.moments import Moments
 from mlguard.values import Measurement
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
-Part: TypeAlias = tuple[Moments, ...] | Estimate
+Part: TypeAlias = tuple[Moments, ...] | Uncertain
 """What a slice rests on: exact sums, which merge, or an estimate made at once."""
 
 ALL = ""
@@ -69,8 +69,8 @@ class Evaluation:
         slices = len(self.slices)
         return f"<{type(self).__name__} {self.overall}, {slices} slices>"
 
-    def _estimate(self, part: Part) -> Estimate:
-        return part if isinstance(part, Estimate) else estimates.of_rows(*part)
+    def _estimate(self, part: Part) -> Uncertain:
+        return part if isinstance(part, Uncertain) else estimates.of_rows(*part)
 
     def _measurement(
         self, name: str, part: Part, tests: int, more: Mapping[str, Any]
@@ -119,7 +119,7 @@ class Evaluation:
         """
         parts = {}
         for key, part in sorted(self.parts.items()):
-            if isinstance(part, Estimate):
+            if isinstance(part, Uncertain):
                 raise ConfigurationError(f"{self.name} is no mean over rows: it has no exact sums")
             parts[key] = [moments.to_dict() for moments in part]
         return {
@@ -155,8 +155,8 @@ class Comparison(Evaluation):
     value stands in `details`.
     """
 
-    def _estimate(self, part: Part) -> Estimate:
-        return part if isinstance(part, Estimate) else estimates.of_row_differences(*part)
+    def _estimate(self, part: Part) -> Uncertain:
+        return part if isinstance(part, Uncertain) else estimates.of_row_differences(*part)
 
 
 def pooled(
@@ -188,11 +188,11 @@ def _place(key: str) -> tuple[Any, ...]:
 
 
 def _rows(part: Part) -> int:
-    return part.n if isinstance(part, Estimate) else part[0].n
+    return part.n if isinstance(part, Uncertain) else part[0].n
 
 
 def _joined(first: Part, second: Part) -> Part:
-    if isinstance(first, Estimate) or isinstance(second, Estimate):
+    if isinstance(first, Uncertain) or isinstance(second, Uncertain):
         raise ConfigurationError(
             "a metric of all rows, such as an AUC, does not merge: evaluate all rows at once"
         )

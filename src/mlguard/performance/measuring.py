@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from mlguard.performance.estimates import Estimate
+    from mlguard.performance.estimates import Uncertain
 
     Rows = NDArray[np.intp]
 
@@ -196,7 +196,7 @@ def _measured(
     members = clusters_of(cluster, n)
     slices = groups(by, n)
     if metric.of is roc_auc.of:
-        estimate: Callable[[Rows], Estimate] = partial(_ranked, truth, said, members)
+        estimate: Callable[[Rows], Uncertain] = partial(_ranked, truth, said, members)
     else:
         results = [metric.of(truth, values) if n else np.empty(0) for values in said]
         if np.ndim(results[0]):
@@ -266,7 +266,7 @@ def _ranked(
     said: list[NDArray[np.float64]],
     members: Rows | None,
     part: Rows,
-) -> Estimate:
+) -> Uncertain:
     scores = [values[part] for values in said]
     codes = None if members is None else _codes(members, part)
     if len(scores) == 1:
@@ -281,7 +281,7 @@ def _resampled(  # noqa: PLR0917 -- called once
     members: Rows | None,
     rng: np.random.Generator | None,
     resamples: int,
-) -> Callable[[Rows], Estimate]:
+) -> Callable[[Rows], Uncertain]:
     if not isinstance(rng, np.random.Generator):
         raise refusal("rng", rng, f"a numpy Generator, for the bootstrap of {metric.name}")
     whole("resamples", resamples, least=100)
@@ -291,7 +291,7 @@ def _resampled(  # noqa: PLR0917 -- called once
     def measure(part: Rows) -> tuple[float, ...]:
         return tuple(float(metric.of(truth[part], values[part])) for values in said)
 
-    def estimate(part: Rows) -> Estimate:
+    def estimate(part: Rows) -> Uncertain:
         codes = np.arange(len(part)) if members is None else _codes(members, part)
         ends = np.cumsum(np.bincount(codes))[:-1]
         blocks = np.split(part[np.argsort(codes, kind="stable")], ends)
