@@ -49,7 +49,6 @@ class BudgetExceeded(MlguardError):  # noqa: N818 -- reads as what happened
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
-        self.facts = facts
         self.budget: str = facts.get("budget", "")
         self.key: str | None = facts.get("key")
         self.requested: Any = facts.get("requested")
@@ -58,13 +57,6 @@ class BudgetExceeded(MlguardError):  # noqa: N818 -- reads as what happened
         self.cap: Any = facts.get("cap")
         self.window: Any = facts.get("window")
         self.retry_after: float | None = facts.get("retry_after")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _exceeded, (str(self), self.facts)
-
-
-def _exceeded(message: str, facts: dict[str, Any]) -> BudgetExceeded:
-    return BudgetExceeded(message, **facts)
 
 
 class UnknownCost(MlguardError, LookupError):  # noqa: N818 -- reads as what happened

@@ -31,7 +31,7 @@ def labels(parameter: str, values: ArrayLike) -> NDArray[Any]:
     if array.ndim > 1:
         allowed = "(n,), one value per row: pass the column of the positive class"
         raise refusal(f"{parameter}.shape", array.shape, allowed)
-    _refuse(parameter, array, _missing(array), "not missing: drop or fill these rows")
+    refuse(parameter, array, missing(array), "not missing: drop or fill these rows")
     return array
 
 
@@ -40,7 +40,7 @@ def scores(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
     array = labels(parameter, values)
     if array.dtype.kind == "O" and array.size:
         words = np.array([isinstance(each, str | bytes) for each in array])
-        _refuse(parameter, array, words, "a number")
+        refuse(parameter, array, words, "a number")
         try:
             return array.astype(np.float64)
         except (TypeError, ValueError, OverflowError):
@@ -53,7 +53,7 @@ def scores(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
 def numbers(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
     """Read one finite number per row."""
     array = scores(parameter, values)
-    _refuse(parameter, array, np.isinf(array), "finite")
+    refuse(parameter, array, np.isinf(array), "finite")
     return array
 
 
@@ -61,14 +61,14 @@ def events(parameter: str, values: ArrayLike) -> NDArray[np.bool_]:
     """Read a binary label per row: 0 and 1, or booleans."""
     array = labels(parameter, values)
     fits = np.isin(array, (0, 1)) if array.dtype.kind in "fiubO" else np.zeros(len(array), bool)
-    _refuse(parameter, array, ~fits, f"0, 1 or boolean; for other labels pass {parameter} == one")
+    refuse(parameter, array, ~fits, f"0, 1 or boolean; for other labels pass {parameter} == one")
     return array.astype(np.float64).astype(bool)
 
 
 def probabilities(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
     """Read a probability per row."""
     array = numbers(parameter, values)
-    _refuse(parameter, array, (array < 0.0) | (array > 1.0), "a probability, between 0 and 1")
+    refuse(parameter, array, (array < 0.0) | (array > 1.0), "a probability, between 0 and 1")
     return array
 
 
@@ -78,9 +78,9 @@ def weights_of(values: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
         return None
     array = numbers("weights", values)
     same_length("weights", len(array), n)
-    _refuse("weights", array, array < 0.0, "at least 0")
+    refuse("weights", array, array < 0.0, "at least 0")
     odd = (array > LARGEST) | ((array > 0.0) & (array < 1.0 / LARGEST))
-    _refuse("weights", array, odd, f"0 or between {1.0 / LARGEST:g} and {LARGEST:g}")
+    refuse("weights", array, odd, f"0 or between {1.0 / LARGEST:g} and {LARGEST:g}")
     return array
 
 
@@ -132,20 +132,20 @@ def _levels(name: str, values: Any, n: int) -> dict[str, NDArray[np.intp]]:
         shown = values if array.ndim == 0 else f"an array of shape {array.shape}"
         raise refusal("by", shown, "one column of n values, or a mapping of names to columns")
     same_length(f"by[{name!r}]", len(array), n)
-    missing = _missing(array)
-    known = array[~missing]
+    gone = missing(array)
+    known = array[~gone]
     if known.dtype.kind == "O":
         known = np.array([_named(each) for each in known], dtype=np.str_)
     levels, codes = np.unique(known, return_inverse=True)
     if len(levels) > _MOST_LEVELS:
         raise refusal(f"by[{name!r}]", f"{len(levels)} levels", f"at most {_MOST_LEVELS} slices")
-    rows = np.flatnonzero(~missing)
+    rows = np.flatnonzero(~gone)
     order = np.argsort(codes, kind="stable")
     parts = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(levels)))[:-1])
     found = {f"{name}={_named(each)}": part for each, part in zip(levels, parts, strict=False)}
-    if missing.any():
+    if gone.any():
         key = f"{name}=(missing)"  # rows of a level of that very name are among them
-        found[key] = np.union1d(found.get(key, rows[:0]), np.flatnonzero(missing))
+        found[key] = np.union1d(found.get(key, rows[:0]), np.flatnonzero(gone))
     return found
 
 
@@ -165,7 +165,8 @@ def _array(parameter: str, values: Any) -> NDArray[Any]:
         raise refusal(parameter, values, "an array with one entry per row") from None
 
 
-def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
+def missing(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which entries are None, NaN, NaT or NA."""
     if array.dtype.kind in "fcmM":
         return np.asarray(np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array))
     if array.dtype.kind == "O":
@@ -175,7 +176,8 @@ def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
     return np.zeros(array.shape, dtype=bool)
 
 
-def _refuse(parameter: str, array: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:
+def refuse(parameter: str, array: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:
+    """Raise a ConfigurationError that names the first bad row, if any is bad."""
     if bad.any():
         row = int(bad.argmax())
         count = f" ({int(bad.sum()):,} of {len(array):,} rows)"

@@ -10,8 +10,7 @@ import numpy as np
 
 from mlguard.arguments import moment, refusal
 from mlguard.drift import frames
-from mlguard.errors import ConfigurationError
-from mlguard.performance.inputs import groups, labels
+from mlguard.performance.inputs import groups, labels, missing, refuse
 from mlguard.performance.inputs import rows as rows_of
 from mlguard.performance.metrics import accuracy
 
@@ -284,20 +283,6 @@ def _in_utc(frame: Any) -> bool:
 _AWARE = "aware times or Unix seconds; where they are in UTC, say so: .dt.tz_localize('UTC')"
 
 
-def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
-    from pandas import isna  # noqa: PLC0415 -- None, NaN, NaT and NA are one, and pandas is slow
-
-    return np.asarray(isna(array), dtype=bool)
-
-
-def _refuse(name: str, array: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:
-    if bad.any():
-        row = int(bad.argmax())
-        value = array[row].item() if isinstance(array[row], np.generic) else array[row]
-        count = f" ({int(bad.sum()):,} of {len(array):,} rows)"
-        raise ConfigurationError(f"{refusal(f'{name}[{row}]', value, allowed)}{count}")
-
-
 def _digests(ids: NDArray[Any]) -> NDArray[np.uint64]:
     """Digest ids by their spelling, so that 7, 7.0 and "7" are one."""
     from pandas.util import hash_array  # noqa: PLC0415 -- pandas is slow to import
@@ -305,7 +290,7 @@ def _digests(ids: NDArray[Any]) -> NDArray[np.uint64]:
     ids = labels("id", ids)
     if ids.dtype.kind == "f":
         broken = (np.rint(ids) != ids) | ~(np.abs(ids) < 2.0**53)
-        _refuse("id", ids, broken, "text or a whole number below 2**53")
+        refuse("id", ids, broken, "text or a whole number below 2**53")
         ids = ids.astype(np.int64)
     if ids.dtype.kind not in "iuUTO":
         raise refusal("id.dtype", str(ids.dtype), "text or whole numbers")
@@ -327,9 +312,9 @@ def _timed(
 ) -> tuple[Floats, NDArray[Any]]:
     """Read values and their times, both of which are missing or neither."""
     times, values = _times(at, arrays[at], utc=utc), arrays[name]
-    there = ~_missing(values)
-    _refuse(name, values, ~there & ~np.isnan(times), f"given where {at} is")
-    _refuse(at, arrays[at], there & np.isnan(times), f"given where {name} is")
+    there = ~missing(values)
+    refuse(name, values, ~there & ~np.isnan(times), f"given where {at} is")
+    refuse(at, arrays[at], there & np.isnan(times), f"given where {name} is")
     if not there.any():
         return times, np.full(len(values), np.nan)
     filled = np.where(there, values, values[there][0])  # so that errors name the right row
@@ -342,22 +327,22 @@ def _timed(
             raise refusal(name, sorted(kind.__name__ for kind in kinds), "all numbers or all text")
         array = np.array([float(value) for value in array])
     numbers = array.astype(np.float64) + 0.0  # of the two zeros one
-    _refuse(name, values, ~(np.abs(numbers) <= _LARGEST), f"finite, at most {_LARGEST:g} in size")
+    refuse(name, values, ~(np.abs(numbers) <= _LARGEST), f"finite, at most {_LARGEST:g} in size")
     return times, np.where(there, numbers, np.nan)
 
 
 def _times(name: str, array: NDArray[Any], *, utc: bool) -> Floats:
-    missing = _missing(array)
+    absent = missing(array)
     if array.dtype.kind == "M" and utc:
-        return np.where(missing, np.nan, array.astype("datetime64[us]").astype(np.int64) / 1e6)
+        return np.where(absent, np.nan, array.astype("datetime64[us]").astype(np.int64) / 1e6)
     if array.dtype.kind == "O":
-        found = enumerate(zip(array.tolist(), missing, strict=True))
+        found = enumerate(zip(array.tolist(), absent, strict=True))
         stamps = [np.nan if gone else moment(f"{name}[{row}]", at) for row, (at, gone) in found]
         return np.array(stamps, dtype=np.float64) + 0.0
     if array.dtype.kind not in "fiu":  # an array of numpy has no time zone
         raise refusal(f"{name}.dtype", str(array.dtype), _AWARE)
     times = array.astype(np.float64) + 0.0
-    for end in (np.nanmin(times), np.nanmax(times)) if not missing.all() else ():
+    for end in (np.nanmin(times), np.nanmax(times)) if not absent.all() else ():
         moment(name, end)
     return times
 
