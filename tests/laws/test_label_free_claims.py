@@ -142,6 +142,30 @@ def test_intervals_hold_where_the_scores_have_moved(law: str, now: str, runs: in
     check(law, (5_000, 5_000), runs, now=now)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "runs"),
+    [(0.3, 60), *(pytest.param(each, 600, marks=slow) for each in (0.02, 0.1, 0.3))],
+)
+def test_the_log_loss_holds_where_scores_of_zero_and_one_are_wrong_at_times(
+    wrong: float, runs: int
+) -> None:
+    rng = np.random.default_rng(6)
+
+    def drawn() -> tuple[NDArray[np.bool_], Floats]:
+        score = rng.beta(2.0, 3.0, 10_000)
+        sure = rng.random(len(score)) < 0.01
+        score = np.where(sure, np.rint(score), score)
+        return rng.random(len(score)) < np.where(sure, np.abs(score - wrong), score), score
+
+    missed = 0
+    for _ in range(runs):
+        estimate = Estimate.fit(*drawn())
+        y, score = drawn()
+        found: Any = estimate.estimate(score)["log_loss"]
+        missed += not found.low <= realised(y, score, 0.5)["log_loss"] <= found.high
+    assert missed <= at_most(0.09, runs)
+
+
 # The Poisson-binomial law, by convolution.
 
 
