@@ -57,8 +57,8 @@ def test_they_judge_the_whole_interval(
         (change(None, None, value=0.1), "it has no interval to judge"),
         (change(None, 0.1, value=0.1), "it has no interval to judge"),
         (change(0.1, 0.2, value=math.nan), "it could not be measured"),
-        (change(0.1, 0.2, None), "it is no change from a champion: use compare()"),
-        (evaluate([0, 1] * 50, [0.2, 0.7] * 50, loss="brier").overall, "use compare()"),
+        (change(0.1, 0.2, None), "it is no change: use compare() or change_from()"),
+        (evaluate([0, 1] * 50, [0.2, 0.7] * 50, loss="brier").overall, "or change_from()"),
     ],
     ids=["nothing", "no interval", "half an interval", "no value", "no way", "no change"],
 )

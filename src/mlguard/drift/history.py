@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlguard.arguments import refusal
 from mlguard.drift import page as pages
 from mlguard.drift import scalars, words
+from mlguard.render import html
 from mlguard.render.text import escaped
 from mlguard.values import Severity
 
@@ -97,8 +98,8 @@ def history_html(reports: Mapping[Any, DriftReport], *, page: bool = True) -> st
         f"<tbody>{rows}</tbody></table>{_shades(every)}"
     )
     heading = f'<h1 class="drift-title">{escaped(title)}</h1>' if page else ""
-    body = f"<style>{STYLE}</style>{heading}{table}"
-    return pages.whole(title, body) if page else pages.part(body)
+    body = pages.part(f"<style>{STYLE}</style>{heading}{table}")
+    return html.page(title, body) if page else body
 
 
 def _label(label: str, place: int, count: int) -> str:

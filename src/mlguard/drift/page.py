@@ -52,15 +52,6 @@ STYLE = (
 )
 """The style of a drift report; a page that shows several needs it once."""
 
-_PAGE = (
-    ":root{color-scheme:light dark}"
-    "body{margin:0;background:#fbfaf8;color:#1b1c1e;font:16px/1.5 system-ui,-apple-system,"
-    '"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}'
-    "main{max-width:1120px;margin:0 auto;padding:32px 24px 48px}"
-    "@media(prefers-color-scheme:dark){body{background:#131416;color:#ececea}}"
-    "@media(max-width:760px){main{padding:20px 16px 32px}}"
-)
-
 
 def report_html(report: DriftReport, *, page: bool) -> str:
     """Write a report as a page, or as a part for a page."""
@@ -76,23 +67,13 @@ def report_html(report: DriftReport, *, page: bool) -> str:
         many = f"{len(stable)} stable column{'s' if len(stable) > 1 else ''}"
         hidden = f"<details><summary><b>{many}</b>: {escaped(names)}</summary>{hidden}</details>"
     body = f"{_head(report, 'h1' if page else 'h2')}{_key(report)}{shown}{hidden}{_foot(report)}"
-    return whole(words.headline(report), body) if page else part(body)
+    body = part(body)
+    return html.page(words.headline(report), body) if page else body
 
 
 def part(body: str) -> str:
     """Wrap HTML in the style of drift reports."""
     return f'<style>{STYLE}</style><div class="mlguard-drift">{body}</div>'
-
-
-def whole(title: str, body: str) -> str:
-    """Make a page of its own."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escaped(title)} · mlguard</title><style>{_PAGE}</style></head>"
-        f"<body><main>{part(body)}</main></body></html>\n"
-    )
 
 
 def _head(report: DriftReport, tag: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from mlguard.performance.awaited import LossEstimate, realised_minus_estimated
+from mlguard.performance.awaited import LossEstimate
+from mlguard.performance.changes import change_from, realised_minus_estimated
 from mlguard.performance.evaluation import Comparison, Evaluation
+from mlguard.performance.history import history_html
 from mlguard.performance.label_free import Estimate
 from mlguard.performance.measuring import compare, evaluate
 from mlguard.performance.metrics import (
@@ -18,6 +20,7 @@ from mlguard.performance.metrics import (
 )
 from mlguard.performance.outcomes import Outcomes
 from mlguard.performance.policies import better, not_worse
+from mlguard.performance.sliced import SlicedEstimate
 from mlguard.performance.training import TrainingGate, converges, finite, improves, logged
 
 __all__ = [
@@ -27,15 +30,18 @@ __all__ = [
     "LossEstimate",
     "Metric",
     "Outcomes",
+    "SlicedEstimate",
     "TrainingGate",
     "absolute",
     "accuracy",
     "better",
     "brier",
+    "change_from",
     "compare",
     "converges",
     "evaluate",
     "finite",
+    "history_html",
     "improves",
     "log_loss",
     "logged",

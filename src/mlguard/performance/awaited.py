@@ -1,18 +1,18 @@
-"""Measurements whose labels are awaited: how they are written, and what comes of them."""
+"""Measurements whose labels are awaited: how they are written, and those of a loss model."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from mlguard.arguments import NO_ITEMS, finite, moment, name_of, real, refusal, share
 from mlguard.performance.expected import WITHOUT, Ends, skewed_quantiles
-from mlguard.performance.inputs import numbers
+from mlguard.performance.inputs import numbers, same_length
 from mlguard.records import parsed
 from mlguard.sketches.moments import Moments
 from mlguard.stats.intervals import normal_quantile
@@ -21,7 +21,9 @@ from mlguard.values import Measurement
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
 
 LEAST_ROWS = 10
 """Fewer reference rows than this tell neither a rate nor a spread."""
@@ -86,6 +88,40 @@ class About:
         )
 
 
+def known(found: Mapping[str, Measurement]) -> dict[str, Measurement]:
+    """Take the intervals away where the labels are known."""
+    return {
+        name: replace(each, low=None, high=None, confidence=None) for name, each in found.items()
+    }
+
+
+class Kept(Protocol):
+    """What is kept as JSON."""
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what was written."""
+
+
+K = TypeVar("K", bound=Kept)
+
+
+def read_json(cls: type[K], text: str, kind: str) -> K:
+    """Read the JSON of a kind; whatever is wrong with it, the error names the text."""
+    record = parsed(text, kind)
+    try:
+        return cls.from_dict(record)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise refusal("text", text, f"whole, as a {kind.replace('_', ' ')}: {error}") from None
+
+
+def costs(loss: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
+    """Read what rows cost and what a loss model says of them."""
+    cost, said = numbers("loss", loss), numbers("predicted", predicted)
+    same_length("predicted", len(said), len(cost), like="loss")
+    return cost, said
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class LossEstimate:
     """What a loss model says of the mean loss of rows without labels. Made by `Estimate.of_loss`.
@@ -116,13 +152,16 @@ class LossEstimate:
     @classmethod
     def fit(cls, loss: ArrayLike, predicted: ArrayLike, *, name: str) -> Self:
         """Measure the errors of a loss model; see `Estimate.of_loss`."""
-        cost, said = numbers("loss", loss), numbers("predicted", predicted)
-        if len(said) != len(cost):
-            raise refusal("len(predicted)", len(said), f"that of loss, which is {len(cost)}")
+        cost, said = costs(loss, predicted)
         if len(cost) < LEAST_ROWS:
             raise refusal("len(loss)", len(cost), f"at least {LEAST_ROWS} rows")
+        return cls.of(cost, said, name_of("name", name))
+
+    @classmethod
+    def of(cls, cost: Floats, said: Floats, name: str) -> Self:
+        """Measure the errors of at least one row that was read."""
         ends = float(said.min()), float(said.max())
-        return cls(name_of("name", name), Moments.of(cost - said), Moments.of(said), *ends)
+        return cls(name, Moments.of(cost - said), Moments.of(said), *ends)
 
     def estimate(
         self,
@@ -150,25 +189,37 @@ class LossEstimate:
         said = numbers("predicted", predicted)
         confidence, bound = terms(confidence, most_outside)
         stamp = None if at is None else moment("at", at)
-        n, known = len(said), self.errors.n
+        n, rows = len(said), self.n
         outside = (said < self.lowest) | (said > self.highest)
         beyond = float(outside.mean()) if n else math.nan
         about = About(n, confidence, stamp, beyond, bound, _ASSUMES)
         if not n:
             return {self.name: about.measurement(self.name, (math.nan,) * 3, "lower")}
         value = float(said.mean()) + self.errors.mean
-        variance, third = (self.errors.central(power) / known for power in (2, 3))
-        variance *= known / (known - 1.0)
+        variance, third = (self.errors.central(power) / rows for power in (2, 3))
+        variance *= rows / (rows - 1.0)
         usual = self.predictions.mean
         growth = max(float(said.mean()) / usual, 1.0) if usual > 0.0 else 1.0
         ends = np.array([-1.0, 1.0]) * normal_quantile(confidence)
         low, high = skewed_quantiles(
             ends,
             value,
-            variance * (growth**2 / n + 1.0 / known),
-            third * (growth**3 / n**2 + 2.0 / known**2),
+            variance * (growth**2 / n + 1.0 / rows),
+            third * (growth**3 / n**2 + 2.0 / rows**2),
         ).tolist()
         return {self.name: about.measurement(self.name, (value, low, high), "lower")}
+
+    @property
+    def n(self) -> int:
+        """Reference rows."""
+        return self.errors.n
+
+    @property
+    def reference(self) -> dict[str, Measurement]:
+        """The mean loss of the reference rows: what `change_from` starts from."""
+        about = About(self.n, 0.95, None, 0.0, 0.0, _ASSUMES)
+        value = self.errors.mean + self.predictions.mean
+        return known({self.name: about.measurement(self.name, (value,) * 3, "lower")})
 
     def __add__(self, other: Self) -> Self:
         if not isinstance(other, LossEstimate):
@@ -180,11 +231,11 @@ class LossEstimate:
         return type(self)(self.name, errors, predictions, lowest, highest)
 
     def __repr__(self) -> str:
-        return f"<LossEstimate of {self.name} from {self.errors.n:,} rows>"
+        return f"<LossEstimate of {self.name} from {self.n:,} rows>"
 
-    def to_json(self) -> str:
-        """Write the sums as JSON, the same for the same rows however they were split."""
-        record = {
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        return {
             "kind": "loss_estimate",
             "schema": 1,
             "name": self.name,
@@ -193,7 +244,10 @@ class LossEstimate:
             "lowest": self.lowest,
             "highest": self.highest,
         }
-        return json.dumps(record, separators=(",", ":"))
+
+    def to_json(self) -> str:
+        """Write the sums as JSON, the same for the same rows however they were split."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -202,85 +256,11 @@ class LossEstimate:
         Raises:
             ConfigurationError: The text is no loss estimate of a known schema.
         """
-        record = parsed(text, "loss_estimate")
-        try:
-            return cls._of(record)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise refusal("text", text, f"the JSON of a loss estimate: {error}") from None
+        return read_json(cls, text, "loss_estimate")
 
     @classmethod
-    def _of(cls, record: Mapping[str, Any]) -> Self:
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote."""
         errors, said = (Moments.from_dict(record[name]) for name in ("errors", "predictions"))
         ends = (finite(name, record[name]) for name in ("lowest", "highest"))
         return cls(name_of("name", record["name"]), errors, said, *ends)
-
-
-def realised_minus_estimated(realised: Measurement, estimated: Measurement) -> Measurement:
-    """Measure how far a metric turned out from its estimate: a detector of concept drift.
-
-    An estimate holds the scores fixed and takes the calibration as it was. So where the interval of
-    this difference leaves out zero, the share of events at the same scores has changed: the chance
-    of a false alarm is 1 minus the confidence of the estimate. `not_worse(margin=)` judges it.
-
-    Args:
-        realised: Of the rows, once they have their labels, such as `evaluate(…).overall`.
-        estimated: The estimate for the scores of the same rows, of the same metric. Where some
-            rows are missing in one of the two, their counts differ, and the interval takes in the
-            sampling error of both (G. Y. Zou and A. Donner, Statistics in Medicine 27, 2008);
-            this is wider than needed.
-
-    Returns:
-        The difference, NaN with the reason where either is.
-
-    Raises:
-        ConfigurationError: The two are of different metrics, or `estimated` is no estimate.
-
-    Examples:
-        >>> import numpy as np
-        >>> from mlguard.performance import Estimate, evaluate
-        >>> rng = np.random.default_rng(3)
-        >>> score = rng.random(8_000)
-        >>> y = rng.random(8_000) < np.where(np.arange(8_000) < 6_000, score, 0.8 * score)
-        >>> estimated = Estimate.fit(y[:6_000], score[:6_000]).estimate(score[6_000:])
-        >>> realised = evaluate(y[6_000:], score[6_000:], loss="brier").overall
-        >>> print(realised_minus_estimated(realised, estimated["brier"]))
-        brier realised − estimated = 0.03376 (0.0245 to 0.04268), n = 2,000
-    """
-    metric = realised.name.partition("[")[0]
-    if metric != estimated.name:
-        raise refusal("estimated", estimated.name, f"of the same metric as realised, {metric}")
-    if "assumes" not in estimated.details:
-        raise refusal("estimated", str(estimated), "what Estimate.estimate gave")
-    value = realised.value - estimated.value
-    details = {
-        "better": estimated.details["better"],
-        "champion": estimated.value,
-        "candidate": realised.value,
-    }
-    low = high = None
-    if math.isnan(value):
-        parts = [part for part in (realised, estimated) if math.isnan(part.value)]
-        details["reason"] = parts[0].details.get("reason", "one of the two has no value")
-    elif estimated.low is None or estimated.high is None:
-        details["reason"] = "the estimate has no interval"
-    else:
-        below, above = estimated.high - estimated.value, estimated.value - estimated.low
-        if realised.n == estimated.n:
-            low, high = value - below, value + above
-        elif realised.low is not None and realised.high is not None:
-            low = value - math.hypot(below, realised.value - realised.low)
-            high = value + math.hypot(above, realised.high - realised.value)
-        else:
-            details["reason"] = (
-                f"the estimate has {estimated.n} rows, and the realised metric no interval"
-            )
-    return Measurement(
-        f"{realised.name} realised − estimated",
-        value,
-        n=realised.n,
-        low=low,
-        high=high,
-        confidence=None if low is None else estimated.confidence,
-        at=realised.at,
-        details=details,
-    )

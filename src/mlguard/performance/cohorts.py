@@ -13,7 +13,7 @@ import numpy as np
 
 from mlguard.arguments import refusal
 from mlguard.performance import estimates
-from mlguard.performance.evaluation import ALL, pooled
+from mlguard.performance.evaluation import ALL, pooled, slice_order
 from mlguard.performance.inputs import labels
 from mlguard.performance.metrics import METRICS, Metric, pinball
 from mlguard.performance.waiting import Rows
@@ -330,7 +330,7 @@ def measurements(
     overall, least = parts.get(ALL, Tally()), terms.min_slice
     if not overall.losses.n:
         return [_measurement(ALL, overall, terms, {**details, "reason": reason})]
-    slices = {key: parts[key] for key in sorted(parts) if key != ALL}
+    slices = {key: parts[key] for key in sorted(parts, key=slice_order) if key != ALL}
     judged = pooled(slices, lambda tally: tally.losses.n, add, least)
     return [_measurement(ALL, overall, terms, details)] + [
         _measurement(key, tally, terms, {**details, "slice": key}, tests=len(judged))

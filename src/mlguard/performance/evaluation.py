@@ -58,7 +58,7 @@ class Evaluation:
     @property
     def slices(self) -> dict[str, Measurement]:
         """The measurements by slice; their intervals hold together at `confidence` (Bonferroni)."""
-        parts = {key: self.parts[key] for key in sorted(self.parts, key=_place) if key != ALL}
+        parts = {key: self.parts[key] for key in sorted(self.parts, key=slice_order) if key != ALL}
         judged = pooled(parts, _rows, _joined, self.min_slice)
         return {
             key: self._measurement(f"{self.name}[{key}]", part, len(judged), {"slice": key})
@@ -159,6 +159,13 @@ class Comparison(Evaluation):
         return part if isinstance(part, Uncertain) else estimates.of_row_differences(*part)
 
 
+def slice_order(key: str) -> tuple[Any, ...]:
+    """Sort by column, "(missing)" last, 2 before 10: the same after a merge in any order."""
+    column, _, level = key.partition("=")
+    words = [int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", level)]
+    return column, level.startswith("("), words, level
+
+
 def pooled(
     parts: Mapping[str, P], rows: Callable[[P], int], join: Callable[[P, P], P], least: int
 ) -> dict[str, P]:
@@ -178,13 +185,6 @@ def pooled(
         key = f"{column}=(small)"  # a level of that very name is among them
         kept[key] = join(kept[key], part) if key in kept else part
     return kept
-
-
-def _place(key: str) -> tuple[Any, ...]:
-    """Sort by column, "(missing)" last, 2 before 10: the same after a merge in any order."""
-    column, _, level = key.partition("=")
-    words = [int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", level)]
-    return column, level.startswith("("), words, level
 
 
 def _rows(part: Part) -> int:

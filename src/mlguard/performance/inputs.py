@@ -72,6 +72,15 @@ def probabilities(parameter: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
+def labelled_scores(
+    y: ArrayLike, score: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Read rows of a binary label and a probability."""
+    truth, said = events("y", y), probabilities("score", score)
+    same_length("score", len(said), len(truth))
+    return truth, said
+
+
 def weights_of(values: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
     """Read one weight per row, none negative; 0 leaves a row out."""
     if values is None:
@@ -94,13 +103,13 @@ def clusters_of(values: ArrayLike | None, n: int) -> NDArray[np.intp] | None:
     return np.unique(known, return_inverse=True)[1]
 
 
-def same_length(parameter: str, length: int, n: int) -> None:
-    """Refuse a column that is not as long as y."""
+def same_length(parameter: str, length: int, n: int, *, like: str = "y") -> None:
+    """Refuse a column that is not as long as another."""
     if length != n:
-        raise refusal(f"len({parameter})", length, f"that of y, which is {n}")
+        raise refusal(f"len({parameter})", length, f"that of {like}, which is {n}")
 
 
-def groups(by: Any, n: int) -> dict[str, NDArray[np.intp]]:
+def groups(by: Any, n: int, *, like: str = "y") -> dict[str, NDArray[np.intp]]:
     """Read slicing columns: the rows of each slice, named "column=level".
 
     `by` is one column, or several as a mapping or a data frame. A missing level is a slice. A
@@ -122,16 +131,16 @@ def groups(by: Any, n: int) -> dict[str, NDArray[np.intp]]:
     for name, column in zip(names, columns, strict=True):
         if "=" in name:
             raise refusal("by", name, 'columns without "=" in their names: slices are column=level')
-        found |= _levels(name, by[column], n)
+        found |= _levels(name, by[column], n, like)
     return found
 
 
-def _levels(name: str, values: Any, n: int) -> dict[str, NDArray[np.intp]]:
+def _levels(name: str, values: Any, n: int, like: str) -> dict[str, NDArray[np.intp]]:
     array = _array(f"by[{name!r}]", values)
     if array.ndim != 1:
         shown = values if array.ndim == 0 else f"an array of shape {array.shape}"
         raise refusal("by", shown, "one column of n values, or a mapping of names to columns")
-    same_length(f"by[{name!r}]", len(array), n)
+    same_length(f"by[{name!r}]", len(array), n, like=like)
     gone = missing(array)
     known = array[~gone]
     if known.dtype.kind == "O":

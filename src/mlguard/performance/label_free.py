@@ -13,10 +13,9 @@ import numpy as np
 from mlguard.arguments import finite, moment, refusal, share, whole
 from mlguard.drift.cells import Ranges
 from mlguard.performance import expected
-from mlguard.performance.awaited import LEAST_ROWS, About, LossEstimate, terms
+from mlguard.performance.awaited import LEAST_ROWS, About, LossEstimate, known, read_json, terms
 from mlguard.performance.expected import LOSSES, UNIT, Forecast, Rates, Seen, losses_of
-from mlguard.performance.inputs import events, numbers, probabilities, same_length
-from mlguard.records import parsed
+from mlguard.performance.inputs import labelled_scores, numbers, probabilities
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,7 +123,7 @@ class Estimate:
             >>> print(estimate.estimate(score[10_000:])["roc_auc"])
             roc_auc = 0.7812 (0.7675 to 0.7945), n = 10,000
         """
-        truth, said = _read(y, score)
+        truth, said = labelled_scores(y, score)
         if whole("bins", bins, least=1) > _MOST_BINS:
             raise refusal("bins", bins, f"at most {_MOST_BINS}")
         share("threshold", threshold)
@@ -175,7 +174,7 @@ class Estimate:
         Raises:
             ConfigurationError: A label or a score is missing or out of range.
         """
-        truth, said = _read(y, score)
+        truth, said = labelled_scores(y, score)
         places, size = self.fine.thresholds.searchsorted(said), self.fine.size
         losses = [np.rint(each / UNIT) for each in losses_of(said)]
         return replace(
@@ -273,6 +272,21 @@ class Estimate:
             at,
         )
 
+    @property
+    def n(self) -> int:
+        """Reference rows."""
+        return sum(self.rows)
+
+    @property
+    def reference(self) -> dict[str, Measurement]:
+        """The metrics of the reference rows, by the same table: what `change_from` starts from.
+
+        They have no interval: these labels are known.
+        """
+        rows = np.array(self.rows, dtype=np.float64)
+        means = self._sums / np.maximum(rows, 1.0)
+        return known(self._measured(rows, means, 0.0, 0.95, 0.0, None))
+
     def __add__(self, other: Self) -> Self:
         if not isinstance(other, Estimate):
             return NotImplemented
@@ -288,21 +302,17 @@ class Estimate:
         )
 
     def __repr__(self) -> str:
-        return f"<Estimate from {sum(self.rows):,} rows, {sum(self.events):,} events>"
+        return f"<Estimate from {self.n:,} rows, {sum(self.events):,} events>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        own = {name: getattr(self, name) for name in ("threshold", "rows", "events", "losses")}
+        edges = {name: getattr(self, name).to_dict()["edges"] for name in ("cells", "fine")}
+        return {"kind": "estimate", "schema": 1, **own, **edges}
 
     def to_json(self) -> str:
         """Write the table as JSON, the same for the same rows however they were split."""
-        record = {
-            "kind": "estimate",
-            "schema": 1,
-            "threshold": self.threshold,
-            "cells": self.cells.to_dict()["edges"],
-            "fine": self.fine.to_dict()["edges"],
-            "rows": self.rows,
-            "events": self.events,
-            "losses": self.losses,
-        }
-        return json.dumps(record, separators=(",", ":"))
+        return json.dumps(self.to_dict(), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -311,14 +321,11 @@ class Estimate:
         Raises:
             ConfigurationError: The text is no estimate of a known schema.
         """
-        record = parsed(text, "estimate")
-        try:
-            return cls._of(record)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise refusal("text", text, f"the JSON of an estimate: {error}") from None
+        return read_json(cls, text, "estimate")
 
     @classmethod
-    def _of(cls, record: Mapping[str, Any]) -> Self:
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote."""
         cells, fine = (_ranges(name, record[name]) for name in ("cells", "fine"))
         if not {*cells.edges} <= {*fine.edges}:
             raise refusal("fine", record["fine"], "the edges of cells, and more")
@@ -341,8 +348,8 @@ class Estimate:
 
     def _outside(self, counts: ArrayLike) -> float:
         given = np.asarray(counts, dtype=np.float64)
-        known = np.bincount(self._owners(), self.rows) >= LEAST_ROWS
-        return float(given[~known].sum() / given.sum()) if given.any() else math.nan
+        few = np.bincount(self._owners(), self.rows) < LEAST_ROWS
+        return float(given[few].sum() / given.sum()) if given.any() else math.nan
 
     @property
     def _sums(self) -> Floats:
@@ -374,12 +381,6 @@ class Estimate:
             )
             for name, ends in found.items()
         }
-
-
-def _read(y: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
-    truth, said = events("y", y), probabilities("score", score)
-    same_length("score", len(said), len(truth))
-    return truth, said
 
 
 def _ranges(parameter: str, edges: Any) -> Ranges:

@@ -1,4 +1,4 @@
-"""Policies over a change from champion to candidate. They judge its interval, not its value."""
+"""Policies over a change, as from champion to candidate. They judge its interval, not its value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from mlguard.arguments import finite, refusal
 from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, unjudged
+
+_PAIRS = (("champion", "candidate"), ("estimated", "realised"), ("reference", "current"))
+"""What a change is from and to: names in the details of its measurement."""
 
 _FORESEEABLE = 100
 """Up to so many times its own rows a measurement says how many would settle the doubt."""
@@ -26,8 +29,9 @@ class Bound:
         way = measurement.details.get("better")
         if math.isnan(measurement.value):
             return unjudged(measurement, "it could not be measured")
-        if way not in {"lower", "higher"} or "champion" not in measurement.details:
-            return unjudged(measurement, "it is no change from a champion: use compare()")
+        pair = _pair(measurement)
+        if way not in {"lower", "higher"} or pair is None:
+            return unjudged(measurement, "it is no change: use compare() or change_from()")
         if measurement.low is None or measurement.high is None:
             return unjudged(measurement, "it has no interval to judge")
         sign = 1.0 if way == "higher" else -1.0
@@ -42,7 +46,7 @@ class Bound:
         return Verdict(
             measurement.name,
             severity,
-            f"{measurement}{_models(measurement)}: {words}",
+            f"{measurement}{_both(measurement, pair)}: {words}",
             evidence=(measurement,),
             at=measurement.at,
         )
@@ -59,6 +63,9 @@ class Bound:
 
 def not_worse(*, margin: float) -> Bound:
     """Make a policy: is the candidate at most `margin` worse than the champion?
+
+    Likewise the current period than the reference (`change_from`), and what was realised than
+    what was estimated (`realised_minus_estimated`).
 
     OK when the whole interval of the change says so, BREACH when the whole interval says that it
     is worse by more, UNKNOWN in between, with the rows that would settle it. So a candidate that
@@ -126,7 +133,10 @@ def _margin(margin: float) -> float:
     return number
 
 
-def _models(measurement: Measurement) -> str:
-    details = measurement.details
-    before, after = text.apart(details["champion"], details["candidate"])
-    return f" (champion {before}, candidate {after})"
+def _pair(measurement: Measurement) -> tuple[str, str] | None:
+    return next((pair for pair in _PAIRS if measurement.details.keys() >= {*pair}), None)
+
+
+def _both(measurement: Measurement, pair: tuple[str, str]) -> str:
+    before, after = text.apart(*(measurement.details[name] for name in pair))
+    return f" ({pair[0]} {before}, {pair[1]} {after})"

@@ -1,4 +1,4 @@
-"""Verdicts as HTML: self-contained, without scripts, light and dark."""
+"""Pages and verdicts as HTML: self-contained, without scripts, light and dark."""
 
 from __future__ import annotations
 
@@ -26,6 +26,27 @@ STYLE = (
     + "}"
 )
 """The style of a verdict tree; a page that shows several needs it once."""
+
+
+_PAGE = (
+    ":root{color-scheme:light dark}"
+    "body{margin:0;background:#fbfaf8;color:#1b1c1e;font:16px/1.5 system-ui,-apple-system,"
+    '"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}'
+    "main{max-width:1120px;margin:0 auto;padding:32px 24px 48px}"
+    "@media(prefers-color-scheme:dark){body{background:#131416;color:#ececea}}"
+    "@media(max-width:760px){main{padding:20px 16px 32px}}"
+)
+
+
+def page(title: str, body: str) -> str:
+    """Make a page of its own of a title, which is text, and a body, which is HTML."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escaped(title)} · mlguard</title><style>{_PAGE}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
+    )
 
 
 def verdict(verdict: Verdict, *, style: bool = True) -> str:

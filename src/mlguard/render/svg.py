@@ -80,7 +80,7 @@ def histogram(
         )
         parts.append(_text(at, height + 14, label))
     parts.append(f'<line class="axis" x1="0" x2="100%" y1="{height}" y2="{height}"/>')
-    return _drawing(title, height + 18, parts)
+    return drawing(title, height + 18, parts)
 
 
 def _bar(bar: Bar, x: float, width: float, highest: float, height: int) -> str:
@@ -138,7 +138,7 @@ def interval(
         low, high = ends
         parts.append(f'<line class="span" x1="{at(low)}" x2="{at(high)}" y1="10" y2="10"/>')
         parts.append(f'<circle class="dot" cx="{at(value)}" cy="10" r="4"/>')
-    return _drawing(title, 36, parts)
+    return drawing(title, 36, parts)
 
 
 def _text(x: float, y: float, words: str) -> str:
@@ -146,8 +146,10 @@ def _text(x: float, y: float, words: str) -> str:
     return f'<text x="{x:.2f}%" y="{y:g}" text-anchor="{anchor}">{escaped(words)}</text>'
 
 
-def _drawing(title: str, height: int, parts: Sequence[str]) -> str:
+def drawing(title: str, height: int, parts: Sequence[str], *, kind: str = "") -> str:
+    """Put parts together as one drawing."""
+    names = f"mlguard-svg {kind}".rstrip()
     return (
-        f'<svg class="mlguard-svg" role="img" height="{height}"><title>{escaped(title)}</title>'
+        f'<svg class="{names}" role="img" height="{height}"><title>{escaped(title)}</title>'
         f"{''.join(parts)}</svg>"
     )

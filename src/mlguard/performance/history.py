@@ -1,0 +1,202 @@
+"""How good the model was over time, and how good it was thought to be: a drawing, in words too."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from mlguard.arguments import finite, instances, moment, refusal
+from mlguard.performance.changes import realised_minus_estimated
+from mlguard.render import html, series, svg
+from mlguard.render.text import escaped, quantity
+from mlguard.values import Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ESTIMATE = ("#1f66b0", "#7db4f0")
+_LIGHT, _DARK = (
+    f"--estimate:{_ESTIMATE[scheme]};--apart:{html.COLOURS['BREACH'][scheme]};"
+    f"--line:{html.COLOURS['WARN'][scheme]}"
+    for scheme in (0, 1)
+)
+STYLE = (
+    f".mlguard-history{{{_LIGHT};font-variant-numeric:tabular-nums;line-height:1.5}}"
+    f"@media(prefers-color-scheme:dark){{.mlguard-history{{{_DARK}}}}}"
+    f"{svg.STYLE}{series.STYLE}"
+    ".mlguard-history .estimated{--kind:var(--estimate)}"
+    ".mlguard-history .realised{--kind:currentColor}"
+    ".mlguard-history .apart{--kind:var(--apart)}"
+    ".mlguard-history h1{font-size:clamp(26px,4vw,40px);line-height:1.15;letter-spacing:-.02em;"
+    "font-weight:680;margin:4px 0 18px}"
+    ".mlguard-history .key{display:flex;flex-wrap:wrap;gap:2px 20px;margin:10px 0;font-size:14px}"
+    ".mlguard-history .key i{display:inline-block;width:11px;height:11px;border-radius:6px;"
+    "margin-right:6px;vertical-align:-1px;background:var(--kind)}"
+    ".mlguard-history table{border-collapse:collapse;font-size:14px;width:100%}"
+    ".mlguard-history td,.mlguard-history th{text-align:left;font-weight:400;"
+    "padding:3px 12px 3px 0;border-top:1px solid rgb(128 128 128/.28)}"
+    ".mlguard-history tr.apart td:last-child{color:var(--apart)}"
+    ".mlguard-history summary{cursor:pointer}"
+    ".mlguard-history ul{margin:8px 0 12px;padding-left:18px}"
+)
+"""The style of a history; a page that shows several needs it once."""
+
+
+def history_html(
+    realised: Mapping[datetime | float, Measurement],
+    estimated: Mapping[datetime | float, Measurement],
+    *,
+    floor: float | None = None,
+    page: bool = True,
+) -> str:
+    """Draw a metric by period: what was estimated at once, and what was realised when labels came.
+
+    Self-contained HTML without scripts, light and dark. Below the drawing stands in words where
+    the two part, and each number in a table. To be told of that, guard `realised_minus_estimated`.
+
+    Args:
+        realised: By the start of each period, Unix seconds or aware datetimes: of `Outcomes`,
+            `{each.details["since"]: each for each in outcomes.by_cohort()}`.
+        estimated: Likewise, of the same metric, such as `estimate.estimate(score)["accuracy"]`.
+        floor: A limit to be drawn across.
+        page: Whether to write a page of its own, or a part for yours.
+
+    Raises:
+        ConfigurationError: There is nothing to draw, a start is no moment, or metrics differ.
+    """
+    truth, guess = _by_moment("realised", realised), _by_moment("estimated", estimated)
+    names = {each.name for each in (*truth.values(), *guess.values())}
+    if len(names) != 1:
+        raise refusal("realised, estimated", sorted(names), "measurements of one metric")
+    limit = None if floor is None else finite("floor", floor)
+    (name,) = names
+    apart = {
+        at: realised_minus_estimated(truth[at], guess[at])
+        for at in sorted(truth.keys() & guess.keys())
+    }
+    title = f"{name}: {_compared(apart)}"
+    drawn = series.over_time(
+        [_spot(at, guess[at], "estimated") for at in sorted(guess)],
+        [
+            _spot(at, truth[at], "apart" if _parts(apart.get(at)) else "realised")
+            for at in sorted(truth)
+        ],
+        labels=[(at, _day(at)) for at in sorted(truth.keys() | guess.keys())],
+        limit=None if limit is None else (limit, f"floor {quantity(limit)}"),
+        title=title,
+    )
+    facts = "".join(f"<li>{escaped(fact)}</li>" for fact in words(truth, guess, apart))
+    heading = f"<h1>{escaped(title)}</h1>" if page else ""
+    body = (
+        f'<style>{STYLE}</style><div class="mlguard-history">{heading}{drawn}{_key(apart)}'
+        f"<ul>{facts}</ul>{_table(truth, guess, apart)}</div>"
+    )
+    return html.page(title, body) if page else body
+
+
+def words(
+    truth: Mapping[float, Measurement],
+    guess: Mapping[float, Measurement],
+    apart: Mapping[float, Measurement],
+) -> list[str]:
+    """Say what a history shows, in sentences."""
+    found = []
+    known = [at for at in sorted(truth) if not math.isnan(truth[at].value)]
+    if ahead := [at for at in sorted(guess) if not known or at > known[-1]]:
+        until = f" Labels reach until the period of {_day(known[-1])}." if known else ""
+        found.append(f"{_periods(ahead)}: estimated only, the labels are still to come.{until}")
+    ways = [(at, _parts(apart[at])) for at in apart]
+    for way, run in groupby(ways, key=lambda pair: pair[1]):
+        places = [at for at, _ in run]
+        if way:
+            mean = sum(apart[at].value for at in places) / len(places)
+            found.append(
+                f"{_periods(places)}: realised is {way} than estimated, by {quantity(abs(mean))} "
+                "on average. At the same scores another share of events than in the reference "
+                "came: concept drift, which no estimate from scores can see."
+            )
+    if apart and not any(way for _, way in ways):
+        found.append("Nowhere does the interval of realised minus estimated leave out zero.")
+    return found + [
+        f"{_periods([at])}: {which[at].details.get('reason', 'no value')}."
+        for which in (guess, truth)
+        for at in sorted(which)
+        if math.isnan(which[at].value)
+    ]
+
+
+def _by_moment(
+    parameter: str, given: Mapping[datetime | float, Measurement]
+) -> dict[float, Measurement]:
+    instances((Measurement,), parameter, given.values())
+    return {moment(parameter, at): each for at, each in given.items()}
+
+
+def _parts(change: Measurement | None) -> str:
+    """Say on which side of zero the whole interval of a change lies: "higher", "lower" or ""."""
+    if change is None or change.low is None or change.high is None:
+        return ""
+    return "higher" if change.low > 0.0 else "lower" if change.high < 0.0 else ""
+
+
+def _compared(apart: Mapping[float, Measurement]) -> str:
+    many = sum(bool(_parts(each)) for each in apart.values())
+    if not apart:
+        return "no period has both an estimate and labels"
+    return f"realised and estimated part in {many} of {len(apart)} periods"
+
+
+def _spot(at: float, each: Measurement, kind: str) -> series.Spot:
+    low = each.value if each.low is None else each.low
+    high = each.value if each.high is None else each.high
+    word = "estimated" if kind == "estimated" else "realised"
+    return series.Spot(at, each.value, low, high, f"{_day(at)}, {word}: {each}", kind)
+
+
+def _key(apart: Mapping[float, Measurement]) -> str:
+    items = [
+        ("estimated", "estimated from the scores, with its interval"),
+        ("realised", "realised, when the labels had come"),
+    ]
+    if any(map(_parts, apart.values())):
+        items.append(("apart", "realised, apart from the estimate"))
+    marks = "".join(f'<span><i class="{kind}"></i>{meaning}</span>' for kind, meaning in items)
+    return f'<p class="key">{marks}</p>'
+
+
+def _table(
+    truth: Mapping[float, Measurement],
+    guess: Mapping[float, Measurement],
+    apart: Mapping[float, Measurement],
+) -> str:
+    rows = "".join(
+        f'<tr class="{"apart" if _parts(apart.get(at)) else ""}"><th scope="row">'
+        f"{_day(at, year=True)}</th>{_cells((guess.get(at), truth.get(at), apart.get(at)))}</tr>"
+        for at in sorted(truth.keys() | guess.keys())
+    )
+    heads = ("from", "estimated", "realised", "realised − estimated")
+    head = "".join(f'<th scope="col">{each}</th>' for each in heads)
+    return (
+        f"<details><summary>All numbers</summary><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></details>"
+    )
+
+
+def _cells(measurements: Iterable[Measurement | None]) -> str:
+    shown = (
+        "–" if each is None or math.isnan(each.value) else str(each).removeprefix(f"{each.name} = ")
+        for each in measurements
+    )
+    return "".join(f"<td>{escaped(each)}</td>" for each in shown)
+
+
+def _periods(places: list[float]) -> str:
+    first, last = _day(places[0]), _day(places[-1])
+    return f"{first} to {last}" if len(places) > 1 else first
+
+
+def _day(at: float, *, year: bool = False) -> str:
+    day = datetime.fromtimestamp(at, UTC)
+    return f"{day.day} {day:%b %Y}" if year else f"{day.day} {day:%b}"
