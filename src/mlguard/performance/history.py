@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _ESTIMATE = ("#1f66b0", "#7db4f0")
 _LIGHT, _DARK = (
-    f"--estimate:{_ESTIMATE[scheme]};--apart:{html.COLOURS['BREACH'][scheme]};"
+    f"--estimate:{_ESTIMATE[scheme]};--worse:{html.COLOURS['BREACH'][scheme]};"
+    f"--better:{html.COLOURS['OK'][scheme]};"
     f"--line:{html.COLOURS['WARN'][scheme]}"
     for scheme in (0, 1)
 )
@@ -28,7 +29,8 @@ STYLE = (
     f"{svg.STYLE}{series.STYLE}"
     ".mlguard-history .estimated{--kind:var(--estimate)}"
     ".mlguard-history .realised{--kind:currentColor}"
-    ".mlguard-history .apart{--kind:var(--apart)}"
+    ".mlguard-history .worse{--kind:var(--worse)}"
+    ".mlguard-history .better{--kind:var(--better)}"
     ".mlguard-history h1{font-size:clamp(26px,4vw,40px);line-height:1.15;letter-spacing:-.02em;"
     "font-weight:680;margin:4px 0 18px}"
     ".mlguard-history .key{display:flex;flex-wrap:wrap;gap:2px 20px;margin:10px 0;font-size:14px}"
@@ -37,7 +39,8 @@ STYLE = (
     ".mlguard-history table{border-collapse:collapse;font-size:14px;width:100%}"
     ".mlguard-history td,.mlguard-history th{text-align:left;font-weight:400;"
     "padding:3px 12px 3px 0;border-top:1px solid rgb(128 128 128/.28)}"
-    ".mlguard-history tr.apart td:last-child{color:var(--apart)}"
+    ".mlguard-history tr.worse td:last-child,.mlguard-history tr.better td:last-child"
+    "{color:var(--kind)}"
     ".mlguard-history summary{cursor:pointer}"
     ".mlguard-history ul{margin:8px 0 12px;padding-left:18px}"
 )
@@ -79,10 +82,7 @@ def history_html(
     title = f"{name}: {_compared(apart)}"
     drawn = series.over_time(
         [_spot(at, guess[at], "estimated") for at in sorted(guess)],
-        [
-            _spot(at, truth[at], "apart" if _parts(apart.get(at)) else "realised")
-            for at in sorted(truth)
-        ],
+        [_spot(at, truth[at], _kind(apart.get(at))) for at in sorted(truth)],
         labels=[(at, _day(at)) for at in sorted(truth.keys() | guess.keys())],
         limit=None if limit is None else (limit, f"floor {quantity(limit)}"),
         title=title,
@@ -141,6 +141,14 @@ def _parts(change: Measurement | None) -> str:
     return "higher" if change.low > 0.0 else "lower" if change.high < 0.0 else ""
 
 
+def _kind(change: Measurement | None) -> str:
+    """Name how what was realised is drawn: "worse" or "better" than estimated, or as it is."""
+    way = _parts(change)
+    if change is None or not way:
+        return "realised"
+    return "better" if way == change.details["better"] else "worse"
+
+
 def _compared(apart: Mapping[float, Measurement]) -> str:
     many = sum(bool(_parts(each)) for each in apart.values())
     if not apart:
@@ -160,8 +168,10 @@ def _key(apart: Mapping[float, Measurement]) -> str:
         ("estimated", "estimated from the scores, with its interval"),
         ("realised", "realised, when the labels had come"),
     ]
-    if any(map(_parts, apart.values())):
-        items.append(("apart", "realised, apart from the estimate"))
+    kinds = {*map(_kind, apart.values())}
+    items += [
+        (kind, f"realised, {kind} than estimated") for kind in ("worse", "better") if kind in kinds
+    ]
     marks = "".join(f'<span><i class="{kind}"></i>{meaning}</span>' for kind, meaning in items)
     return f'<p class="key">{marks}</p>'
 
@@ -172,7 +182,7 @@ def _table(
     apart: Mapping[float, Measurement],
 ) -> str:
     rows = "".join(
-        f'<tr class="{"apart" if _parts(apart.get(at)) else ""}"><th scope="row">'
+        f'<tr class="{_kind(apart.get(at))}"><th scope="row">'
         f"{_day(at, year=True)}</th>{_cells((guess.get(at), truth.get(at), apart.get(at)))}</tr>"
         for at in sorted(truth.keys() | guess.keys())
     )

@@ -22,7 +22,7 @@ STYLE = (
 """Added to the style of drawings."""
 
 _TICKS = 5
-_MOST_LABELS = 8
+_MOST_LABELS = 5
 _ROOM = 0.08
 """Of the height, above and below what is drawn."""
 
