@@ -15,13 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from mlguard import ConfigurationError, Measurement, Severity, at_least, guard
 from mlguard.drift import Reference
-from mlguard.performance import (
-    Estimate,
-    LossEstimate,
-    evaluate,
-    not_worse,
-    realised_minus_estimated,
-)
+from mlguard.performance import Estimate, LossEstimate, evaluate, realised_minus_estimated
 from mlguard.performance.expected import Rates, losses_of
 
 if TYPE_CHECKING:
@@ -360,63 +354,6 @@ def test_bad_counts_are_named() -> None:
     for bad in (-1, 0.5):
         with pytest.raises(ConfigurationError, match=rf"counts\[1\] = {bad:.1f}"):
             ESTIMATE.estimate_counts([0, bad] + [0] * (size - 2))
-
-
-# Realised minus estimated.
-
-
-def test_the_difference_has_the_interval_of_the_estimate_where_the_rows_are_the_same() -> None:
-    estimated = ESTIMATE.estimate(SCORE)["brier"]
-    realised = evaluate(Y, SCORE, loss="brier").overall
-    found = realised_minus_estimated(realised, estimated)
-    assert found.name == "brier realised − estimated"
-    assert found.value == realised.value - estimated.value
-    assert estimated.low is not None
-    assert estimated.high is not None
-    assert found.low == pytest.approx(realised.value - estimated.high)
-    assert found.high == pytest.approx(realised.value - estimated.low)
-    assert not_worse(margin=0.01)(found).severity is Severity.OK
-
-
-def test_the_difference_takes_in_both_intervals_where_the_rows_differ() -> None:
-    estimated = ESTIMATE.estimate(SCORE)["brier"]
-    same = realised_minus_estimated(evaluate(Y, SCORE, loss="brier").overall, estimated)
-    part = realised_minus_estimated(
-        evaluate(Y[:2_000], SCORE[:2_000], loss="brier").overall, estimated
-    )
-    assert part.low is not None
-    assert part.high is not None
-    assert same.low is not None
-    assert same.high is not None
-    assert part.high - part.low > same.high - same.low
-
-
-def test_a_concept_change_is_seen_by_the_truth_and_not_by_the_estimate() -> None:
-    rng = np.random.default_rng(2)
-    score = rng.beta(1.0, 2.0, 3_000)
-    y = rng.random(3_000) < np.sqrt(score)
-    estimated = ESTIMATE.estimate(score)["log_loss"]
-    before = exactly(Y, SCORE)["log_loss"]
-    assert estimated.value == pytest.approx(before, abs=0.02)
-    found = realised_minus_estimated(evaluate(y, score, loss="log_loss").overall, estimated)
-    assert found.low is not None
-    assert found.low > 0.0
-    assert not_worse(margin=0.02)(found).severity is Severity.BREACH
-
-
-def test_what_has_no_difference_says_why() -> None:
-    estimated = ESTIMATE.estimate(SCORE)["brier"]
-    nothing = evaluate([], [], loss="brier").overall
-    assert realised_minus_estimated(nothing, estimated).details["reason"] == "there are no rows"
-    few = evaluate(Y[:5], SCORE[:5], loss="brier").overall
-    assert "no interval" in realised_minus_estimated(few, estimated).details["reason"]
-    bare = Measurement("brier", 0.1, n=5, details={"assumes": "much", "better": "lower"})
-    assert realised_minus_estimated(few, bare).details["reason"] == "the estimate has no interval"
-    with pytest.raises(ConfigurationError, match="same metric"):
-        realised_minus_estimated(evaluate(Y, SCORE, loss="log_loss").overall, estimated)
-    realised = evaluate(Y, SCORE, loss="brier").overall
-    with pytest.raises(ConfigurationError, match=r"what Estimate\.estimate gave"):
-        realised_minus_estimated(realised, realised)
 
 
 # A loss model.

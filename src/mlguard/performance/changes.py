@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from mlguard.arguments import instances, refusal
+from mlguard.performance.evaluation import SMALL
 from mlguard.values import Measurement
 
 if TYPE_CHECKING:
@@ -90,18 +91,23 @@ class Change:
     current: Measure
 
     def __call__(self) -> list[Measurement]:
-        return [self._of(current) for current in _taken(self.current)]
+        return [
+            self._of(current)
+            for current in _taken(self.current)
+            if not current.name.endswith(f"={SMALL}]")
+        ]
 
     def _of(self, current: Measurement) -> Measurement:
         known = self.reference.get(current.name)
         better = current.details.get("better")
-        if known is not None and (ours := known.details.get("better")) != better:
+        ours = better if known is None else known.details.get("better", better)
+        if ours != better:
             raise refusal(f"better of {current.name}", better, f"as in the reference, {ours!r}")
         before = math.nan if known is None else known.value
         details: dict[str, Any] = {**current.details, "reference": before, "current": current.value}
         value, low, high = current.value - before, None, None
         if known is None:
-            details["reason"] = f"the reference has no {current.name}"
+            details["reason"] = f"the reference has no {current.name}, or too few rows of it"
         elif math.isnan(value):
             details["reason"] = _reason(current, known)
         elif current.low is None or current.high is None:
@@ -141,7 +147,9 @@ def change_from(
 
     Returns:
         A measure. Metrics and slices are matched by name: NaN with the reason where the reference
-        has none of that name. `details` has "reference" and "current" beside what was there.
+        has none of that name. Slices that were put together as small are left to the whole, as
+        they are others then and now, and so are slices that have no rows now. `details` has
+        "reference" and "current" beside what was there.
 
     Raises:
         ConfigurationError: One of the two is no measure, or the reference has two of one name.
@@ -156,10 +164,10 @@ def change_from(
         >>> print(check().reason)
         accuracy current − reference = -0.25 (... current 0.5): worse by more than 0.02
     """
-    if not isinstance(reference, Sequence):
-        reference = _taken(_measure("reference", reference))
+    given = isinstance(reference, Sequence) and not isinstance(reference, str)
+    taken = reference if given else _taken(_measure("reference", reference))
     known: dict[str, Measurement] = {}
-    for each in instances((Measurement,), "reference", reference):
+    for each in instances((Measurement,), "reference", cast("Any", taken)):
         if each.name in known:
             raise refusal("reference", f"two of {each.name}", "measurements of different names")
         known[each.name] = each
@@ -180,8 +188,8 @@ def _taken(measure: Measure) -> tuple[Measurement, ...]:
 
 
 def _reason(*parts: Measurement) -> str:
-    reason = next(part for part in parts if math.isnan(part.value)).details.get("reason")
-    return str(reason or "one of the two has no value")
+    reasons = [part.details.get("reason") for part in parts if math.isnan(part.value)]
+    return str((reasons and reasons[0]) or "the difference of the two has no value")
 
 
 def _apart(after: Measurement, before: Measurement) -> tuple[float, float]:

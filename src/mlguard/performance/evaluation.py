@@ -21,6 +21,9 @@ P = TypeVar("P")
 Part: TypeAlias = tuple[Moments, ...] | Uncertain
 """What a slice rests on: exact sums, which merge, or an estimate made at once."""
 
+SMALL = "(small)"
+"""The level of slices that were put together."""
+
 ALL = ""
 """The key of the part that holds all rows; the others are "column=level"."""
 
@@ -182,7 +185,7 @@ def pooled(
             column = key.partition("=")[0]  # which has no "=" in its name
             small[column] = join(small[column], part) if column in small else part
     for column, part in small.items():
-        key = f"{column}=(small)"  # a level of that very name is among them
+        key = f"{column}={SMALL}"  # a level of that very name is among them
         kept[key] = join(kept[key], part) if key in kept else part
     return kept
 

@@ -197,7 +197,7 @@ def _noise(chance: Floats) -> tuple[Floats, Floats]:
 def metrics(forecast: Forecast, confidence: float) -> dict[str, Ends]:
     """Give each metric with its interval; NaN where it has no value."""
     if not forecast.seen.counts.any():
-        return dict.fromkeys((*WITHOUT, *LOSSES), _NOTHING)
+        return dict.fromkeys((*list(WITHOUT)[:-1], *LOSSES, "roc_auc"), _NOTHING)
     return {
         **_of_decisions(forecast, confidence),
         **_of_losses(forecast, confidence),
@@ -281,6 +281,19 @@ def _linear(
 
 def _around(value: float, ends: tuple[float, float]) -> Ends:
     return (value, min(value, ends[0]), max(value, ends[1])) if value == value else _NOTHING  # noqa: PLR0124
+
+
+def nearby(rows: Floats, least: int) -> Floats:
+    """Count the reference rows in each cell, and around it where a cell cannot hold enough.
+
+    A slice shares the cells of all rows and has few in each: so many cells are taken together as
+    would hold twice `least` on average. Cells beyond the range of the reference stand alone.
+    """
+    reach = int(least * len(rows) / max(rows.sum(), 1.0))
+    found: Floats = np.convolve(rows, np.ones(min(2 * reach + 1, len(rows))), "same")
+    outer = [0, 1, -3, -2, -1]
+    found[outer] = rows[outer]
+    return found
 
 
 def skewed_quantiles(z: Floats, mean: float, variance: float, third: float) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -11,10 +12,17 @@ from mlguard.arguments import finite, instances, moment, refusal
 from mlguard.performance.changes import realised_minus_estimated
 from mlguard.render import html, series, svg
 from mlguard.render.text import escaped, quantity
+from mlguard.stats.intervals import normal_quantile
 from mlguard.values import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+_SEASON = 300 * 86_400.0
+"""Periods that lie further apart in seconds are named with their year."""
+
+_MOST = 1e100
+"""Beyond this nothing is drawn, an infinity least of all."""
 
 _ESTIMATE = ("#1f66b0", "#7db4f0")
 _LIGHT, _DARK = (
@@ -48,8 +56,8 @@ STYLE = (
 
 
 def history_html(
-    realised: Mapping[datetime | float, Measurement],
-    estimated: Mapping[datetime | float, Measurement],
+    realised: Mapping[float, Measurement] | Mapping[datetime, Measurement],
+    estimated: Mapping[float, Measurement] | Mapping[datetime, Measurement],
     *,
     floor: float | None = None,
     page: bool = True,
@@ -57,7 +65,9 @@ def history_html(
     """Draw a metric by period: what was estimated at once, and what was realised when labels came.
 
     Self-contained HTML without scripts, light and dark. Below the drawing stands in words where
-    the two part, and each number in a table. To be told of that, guard `realised_minus_estimated`.
+    the two part, and each number in a table. The intervals of realised minus estimated hold for
+    all periods together (Bonferroni), so that a long history without drift shows none. To be told
+    of it, guard `realised_minus_estimated`.
 
     Args:
         realised: By the start of each period, Unix seconds or aware datetimes: of `Outcomes`,
@@ -75,10 +85,12 @@ def history_html(
         raise refusal("realised, estimated", sorted(names), "measurements of one metric")
     limit = None if floor is None else finite("floor", floor)
     (name,) = names
-    apart = {
-        at: realised_minus_estimated(truth[at], guess[at])
-        for at in sorted(truth.keys() & guess.keys())
-    }
+    apart = _together(
+        {
+            at: realised_minus_estimated(truth[at], guess[at])
+            for at in sorted(truth.keys() & guess.keys())
+        }
+    )
     title = f"{name}: {_compared(apart)}"
     drawn = series.over_time(
         [_spot(at, guess[at], "estimated") for at in sorted(guess)],
@@ -104,7 +116,9 @@ def words(
     """Say what a history shows, in sentences."""
     found = []
     known = [at for at in sorted(truth) if not math.isnan(truth[at].value)]
-    if ahead := [at for at in sorted(guess) if not known or at > known[-1]]:
+    if ahead := [
+        at for at in sorted(guess) if at not in truth and at > max(known, default=-math.inf)
+    ]:
         until = f" Labels reach until the period of {_day(known[-1])}." if known else ""
         found.append(f"{_periods(ahead)}: estimated only, the labels are still to come.{until}")
     ways = [(at, _parts(apart[at])) for at in apart]
@@ -117,7 +131,8 @@ def words(
                 "on average. At the same scores another share of events than in the reference "
                 "came: concept drift, which no estimate from scores can see."
             )
-    if apart and not any(way for _, way in ways):
+    judged = [each for each in apart.values() if each.low is not None]
+    if judged and not any(way for _, way in ways):
         found.append("Nowhere does the interval of realised minus estimated leave out zero.")
     return found + [
         f"{_periods([at])}: {which[at].details.get('reason', 'no value')}."
@@ -128,10 +143,32 @@ def words(
 
 
 def _by_moment(
-    parameter: str, given: Mapping[datetime | float, Measurement]
+    parameter: str, given: Mapping[float, Measurement] | Mapping[datetime, Measurement]
 ) -> dict[float, Measurement]:
     instances((Measurement,), parameter, given.values())
-    return {moment(parameter, at): each for at, each in given.items()}
+    found = {moment(parameter, at): each for at, each in given.items()}
+    if len(found) < len(given):
+        raise refusal(parameter, sorted(found), "one measurement for each moment")
+    return found
+
+
+def _together(apart: Mapping[float, Measurement]) -> dict[float, Measurement]:
+    """Widen the intervals of changes so that they hold together."""
+    tests = sum(each.low is not None for each in apart.values())
+    return {at: _widened(each, tests) for at, each in apart.items()}
+
+
+def _widened(change: Measurement, tests: int) -> Measurement:
+    if change.low is None or change.high is None or change.confidence is None:
+        return change
+    confidence = 1.0 - (1.0 - change.confidence) / tests
+    wider = normal_quantile(confidence) / normal_quantile(change.confidence)
+    return replace(
+        change,
+        low=change.value - wider * (change.value - change.low),
+        high=change.value + wider * (change.high - change.value),
+        confidence=confidence,
+    )
 
 
 def _parts(change: Measurement | None) -> str:
@@ -150,17 +187,21 @@ def _kind(change: Measurement | None) -> str:
 
 
 def _compared(apart: Mapping[float, Measurement]) -> str:
-    many = sum(bool(_parts(each)) for each in apart.values())
-    if not apart:
+    judged = [each for each in apart.values() if each.low is not None]
+    if not judged:
         return "no period has both an estimate and labels"
-    return f"realised and estimated part in {many} of {len(apart)} periods"
+    many = sum(bool(_parts(each)) for each in judged)
+    return f"realised and estimated part in {many} of {len(judged)} periods"
 
 
 def _spot(at: float, each: Measurement, kind: str) -> series.Spot:
-    low = each.value if each.low is None else each.low
-    high = each.value if each.high is None else each.high
+    ends = [
+        end for end in (each.low, each.value, each.high) if end is not None and abs(end) < _MOST
+    ]
+    value = each.value if abs(each.value) < _MOST else math.nan
     word = "estimated" if kind == "estimated" else "realised"
-    return series.Spot(at, each.value, low, high, f"{_day(at)}, {word}: {each}", kind)
+    low, high = min(ends, default=value), max(ends, default=value)
+    return series.Spot(at, value, low, high, f"{_day(at)}, {word}: {each}", kind)
 
 
 def _key(apart: Mapping[float, Measurement]) -> str:
@@ -203,8 +244,9 @@ def _cells(measurements: Iterable[Measurement | None]) -> str:
 
 
 def _periods(places: list[float]) -> str:
-    first, last = _day(places[0]), _day(places[-1])
-    return f"{first} to {last}" if len(places) > 1 else first
+    apart = places[-1] - places[0] > _SEASON
+    first, last = _day(places[0], year=apart), _day(places[-1], year=apart)
+    return f"{first} to {last}" if first != last else first
 
 
 def _day(at: float, *, year: bool = False) -> str:

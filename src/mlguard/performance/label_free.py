@@ -348,7 +348,8 @@ class Estimate:
 
     def _outside(self, counts: ArrayLike) -> float:
         given = np.asarray(counts, dtype=np.float64)
-        few = np.bincount(self._owners(), self.rows) < LEAST_ROWS
+        rows = np.bincount(self._owners(), self.rows, self.cells.size).astype(np.float64)
+        few = expected.nearby(rows, LEAST_ROWS) < LEAST_ROWS
         return float(given[few].sum() / given.sum()) if given.any() else math.nan
 
     @property

@@ -9,7 +9,7 @@ from mlguard.arguments import finite, refusal
 from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, unjudged
 
-_PAIRS = (("champion", "candidate"), ("estimated", "realised"), ("reference", "current"))
+_PAIRS = (("reference", "current"), ("estimated", "realised"), ("champion", "candidate"))
 """What a change is from and to: names in the details of its measurement."""
 
 _FORESEEABLE = 100
@@ -138,5 +138,6 @@ def _pair(measurement: Measurement) -> tuple[str, str] | None:
 
 
 def _both(measurement: Measurement, pair: tuple[str, str]) -> str:
-    before, after = text.apart(*(measurement.details[name] for name in pair))
+    values = [float(measurement.details[name]) for name in pair]
+    before, after = text.apart(values[0], values[1])
     return f" ({pair[0]} {before}, {pair[1]} {after})"

@@ -40,9 +40,11 @@ class SlicedEstimate(Generic[P]):
     scores, as in one region, the table of all rows would be wrong for every slice. Each estimate
     is that of `Estimate` or `LossEstimate` in all else; the intervals of the slices hold together
     (Bonferroni). A slice with fewer than `min_slice` rows, now or in the reference, is put
-    together with the other small ones of its column. Levels that the reference does not know
-    count in the whole; where they are more than `most_outside` of all rows, they are a slice
-    "column=(unseen)" without a value, so that a guard is UNKNOWN.
+    together with the other small ones of its column, as if they were mixed as there.
+
+    Levels that the reference does not know count in the whole; where they are more than
+    `most_outside` of all rows, they are a slice "column=(unseen)" without a value, so that a guard
+    is UNKNOWN.
 
     Attributes:
         whole: The estimate from all rows.
@@ -115,6 +117,25 @@ class SlicedEstimate(Generic[P]):
         cost, said = costs(loss, predicted)
         whole = LossEstimate.fit(cost, said, name=name)
         return _sliced(whole, by, min_slice, lambda at: LossEstimate.of(cost[at], said[at], name))
+
+    def recount(self, y: ArrayLike, score: ArrayLike, by: Any) -> SlicedEstimate[Estimate]:
+        """Count other labelled rows in the same cells, to be added to this estimate.
+
+        Args:
+            y: As of `Estimate.recount`; of a loss model the losses are fitted anew instead.
+            score: As of `Estimate.recount`.
+            by: The slices of these rows: the columns of `fit`.
+
+        Raises:
+            ConfigurationError: A label or a score is missing or out of range, `by` does not fit, or
+                this is an estimate of a loss, which `of_loss` adds to without this.
+        """
+        table = self.whole
+        if not isinstance(table, Estimate):
+            raise refusal("recount", table.name, "of scores: add SlicedEstimate.of_loss(…)")
+        truth, said = labelled_scores(y, score)
+        again = table.recount(truth, said)
+        return _sliced(again, by, self.min_slice, lambda at: table.recount(truth[at], said[at]))
 
     def estimate(
         self,
@@ -227,14 +248,21 @@ class SlicedEstimate(Generic[P]):
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read a record."""
         part = _PARTS[record["whole"]["kind"]]
+        everything = part.from_dict(record["whole"])
         slices = {str(key): part.from_dict(each) for key, each in record["slices"].items()}
-        least = whole("min_slice", record["min_slice"], least=1)
-        return cls(part.from_dict(record["whole"]), slices, least)
+        for key, each in slices.items():
+            kind = record["slices"][key]["kind"], record["slices"][key]["schema"]
+            odd = kind != (record["whole"]["kind"], 1) or "=" not in key
+            if odd or (part is Estimate and each.fine != everything.fine):
+                raise refusal("slices", key, "column=level, in the cells of the whole")
+        if not slices:
+            raise refusal("slices", slices, "at least one")
+        return cls(everything, slices, whole("min_slice", record["min_slice"], least=1))
 
 
 def _sliced(everything: P, by: Any, min_slice: int, of: Callable[[Places], P]) -> SlicedEstimate[P]:
     least = whole("min_slice", min_slice, least=1)
-    slices = {key: of(part) for key, part in groups(by, everything.n).items()}
+    slices = {key: of(part) for key, part in groups(by, everything.n, like="the rows").items()}
     if not slices:
         raise refusal("by", by, "one column or more")
     return SlicedEstimate(everything, slices, least)

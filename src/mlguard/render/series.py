@@ -145,6 +145,10 @@ def _run(run: Sequence[Spot], x: Callable[[float], str], y: Callable[[float], st
 def ticks(low: float, high: float) -> list[float]:
     """Give round numbers within a range, at most six of them.
 
+    Args:
+        low: Lower end.
+        high: Upper end, above it.
+
     Examples:
         >>> ticks(0.71, 0.89)
         [0.75, 0.8, 0.85]
@@ -154,4 +158,6 @@ def ticks(low: float, high: float) -> list[float]:
     least = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(least))
     step = next(size * power for size in (1.0, 2.0, 2.5, 5.0, 10.0) if size * power >= least)
-    return [round(k * step, 12) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [
+        float(f"{k * step:.12g}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)
+    ]
