@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import mlguard
-from mlguard import Severity, Verdict
+from mlguard import Measurement, Severity, Verdict
 from mlguard.__main__ import main
 
 WARN_OR_BREACH = Verdict("v", Severity.WARN, "r", low=Severity.WARN, high=Severity.BREACH)
@@ -120,3 +120,35 @@ def test_a_process_of_its_own_gives_the_code_and_prints_on_any_terminal(tmp_path
     )
     assert run.stdout.decode("ascii").splitlines() == [r"UNKNOWN \xb5 \u2013 \ud800: no rows"]
     assert (run.stderr, run.returncode) == (b"", 3)
+
+
+def test_simulate_prints_what_an_alert_would_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "psi.jsonl"
+    values = [0.1 + 0.02 * (place % 3) for place in range(60)]
+    lines = [json.dumps(Measurement("psi", x).to_dict()) if x > 0.11 else str(x) for x in values]
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    given = ["simulate", str(file), "--at-most", "0.15", "--shift", "0.1", "--years", "2"]
+    assert main(given) == 0
+    shown = capsys.readouterr().out
+    assert "false alert a month" in shown
+    assert "at once: delay, median         2 d" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "words"),
+    [
+        ("0.1\n" * 20, [], "len(history) = 20: must be at least 56: 8 blocks of 7"),
+        ("0.1\nmany\n", [], "line 2 = 'many': must be a number or a measurement"),
+        ("0.1\n" * 60, ["--for", "0"], "for_ = 0"),
+    ],
+)
+def test_simulate_refuses_in_a_line(
+    text: str, arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "psi.jsonl"
+    file.write_text(text, encoding="utf-8")
+    assert main(["simulate", str(file), "--at-least", "0.0", "--shift", "-1", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert main(["simulate", str(tmp_path / "none"), "--at-most", "1", "--shift", "1"]) == 2

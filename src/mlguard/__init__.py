@@ -37,7 +37,12 @@ if TYPE_CHECKING:
         UnknownCost,
     )
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
+    from mlguard.policies.delivery import deliver, once
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
+    from mlguard.policies.hysteresis import hysteresis
+    from mlguard.policies.ladder import ResponsePolicy, default_ladder
+    from mlguard.policies.responses import Response
+    from mlguard.policies.sustained import sustained
     from mlguard.policies.thresholds import at_least, at_most, between, require
     from mlguard.policies.timing import cached
     from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink, Store
@@ -81,6 +86,8 @@ __all__ = [
     "Reference",
     "Reservation",
     "Reservations",
+    "Response",
+    "ResponsePolicy",
     "Rolling",
     "Sampled",
     "Severity",
@@ -100,18 +107,23 @@ __all__ = [
     "between",
     "cached",
     "checkout",
+    "default_ladder",
+    "deliver",
     "fleet_cost",
     "gather",
     "guard",
+    "hysteresis",
     "labelled",
     "lenient",
     "measured",
+    "once",
     "publish",
     "quorum",
     "require",
     "reserve_all",
     "shielded",
     "strict",
+    "sustained",
     "waived",
     "worst",
 ]
@@ -136,7 +148,12 @@ _HOMES = {
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
     "policies.combine": "best lenient quorum strict worst",
+    "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",
+    "policies.hysteresis": "hysteresis",
+    "policies.ladder": "ResponsePolicy default_ladder",
+    "policies.responses": "Response",
+    "policies.sustained": "sustained",
     "policies.thresholds": "at_least at_most between require",
     "policies.timing": "cached",
     "protocols": "Check Clock Measure Meter Policy Sink Store",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlguard
+from mlguard import commands as ours
 from mlguard.values import Severity, Verdict
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="exit codes: 0 ok or warn, 1 breach, 2 usage, 3 unknown",
     )
     explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
-    return _explain(parser.parse_args(arguments).file)
+    ours.add_to(commands)
+    given = parser.parse_args(arguments)
+    return _explain(given.file) if given.command == "explain" else _simulate(given)
 
 
 def _explain(file: str) -> int:
@@ -47,6 +50,16 @@ def _explain(file: str) -> int:
     if verdict.severity is Severity.BREACH:
         return BREACHED
     return UNKNOWN if verdict.in_doubt else PASSED
+
+
+def _simulate(given: argparse.Namespace) -> int:
+    try:
+        print(ours.table(given))
+    except OSError as error:
+        return _refuse(f"cannot read {given.file}: {error.strerror}")
+    except ValueError as error:
+        return _refuse(str(error))
+    return PASSED
 
 
 def _refuse(message: str) -> int:

@@ -311,8 +311,7 @@ class Decision(Record):
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        action = name_of("action", self.action)
-        put(self, "action", _OWN_ACTIONS.get(action, action))
+        put(self, "action", action_of(self.action))
         for name in ("reason", "key", "policy_digest", "state_digest", "version"):
             if not isinstance(getattr(self, name), str):
                 raise refusal(name, getattr(self, name), "a string")
@@ -332,6 +331,11 @@ class Decision(Record):
 def _cause(record: Mapping[str, Any]) -> Verdict | Waiver:
     waiver = isinstance(record, Mapping) and record.get("kind") == "waiver"
     return Waiver.from_dict(record) if waiver else Verdict.from_dict(record)
+
+
+def action_of(action: str) -> Action | str:
+    """Read an action: one of ours by its name, or a user's own."""
+    return _OWN_ACTIONS.get(name_of("action", action), action)
 
 
 _OWN_ACTIONS = {name: each for each in Action for name in (each.value, each.name)}

@@ -22,9 +22,11 @@ PUBLIC = [
     "mlguard.integrations.opentelemetry",
     "mlguard.integrations.prometheus",
     "mlguard.integrations.redis",
+    "mlguard.integrations.sinks",
     "mlguard.integrations.wrap",
     "mlguard.integrations.wsgi",
     "mlguard.performance",
+    "mlguard.policies.simulate",
     "mlguard.testing",
 ]
 NOT_OUR_WORDS = {"manager", "handler", "helper", "helpers", "util", "utils", "base"}

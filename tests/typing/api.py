@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, assert_type
 
 import mlguard
@@ -43,10 +44,12 @@ from mlguard import (
     best,
     between,
     cached,
+    deliver,
     guard,
     labelled,
     lenient,
     measured,
+    once,
     quorum,
     require,
     shielded,
@@ -60,6 +63,14 @@ from mlguard.integrations.metered import metered
 from mlguard.integrations.opentelemetry import instrument
 from mlguard.integrations.prometheus import Exporter, counts, query, rules
 from mlguard.integrations.redis import RedisStore
+from mlguard.integrations.sinks import (
+    alertmanager,
+    json_lines,
+    logging_sink,
+    pagerduty,
+    slack,
+    webhook,
+)
 from mlguard.integrations.wrap import wrap
 from mlguard.testing import (
     ManualClock,
@@ -130,6 +141,20 @@ def policies() -> None:
     at_most(0.05, 0.04)  # type: ignore[call-arg]
     at_most("0.05")  # type: ignore[arg-type]
     require(at_least(0.7), 500)  # type: ignore[arg-type]
+
+
+def delivery(store: Store, decision: Decision) -> None:
+    pager: Sink = webhook("http://h", payload=partial(pagerduty, routing_key="R"), timeout=5)
+    page = once(pager, store=store, lease=timedelta(minutes=2))
+    each: Sink = page
+    deliver([decision], each, logging_sink(levels={Action.ALERT: 40}), json_lines("decisions"))
+    assert_type(page.pending, tuple[Decision, ...])
+    assert_type(slack(decision), dict[str, Any])
+    assert_type(alertmanager(decision), list[dict[str, Any]])
+
+    deliver(decision, each)  # type: ignore[arg-type]
+    once(pager, store)  # type: ignore[call-arg]
+    webhook("http://h", payload=pagerduty)  # type: ignore[arg-type]
 
 
 def checks(waiver: Waiver, clock: Clock, pair: list[Check]) -> None:

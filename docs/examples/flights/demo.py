@@ -11,11 +11,19 @@ import act2
 import act3
 import act4
 import act5
+import act6
 import report
 import story
 from terminal import Screen
 
-ACTS: Final[tuple[story.Act, ...]] = (act1.play, act2.play, act3.play, act4.play, act5.play)
+ACTS: Final[tuple[story.Act, ...]] = (
+    act1.play,
+    act2.play,
+    act3.play,
+    act4.play,
+    act5.play,
+    act6.play,
+)
 REPORT: Final = Path(__file__).resolve().parents[3] / "build" / "demo" / "report.html"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlguard.drift.compare import js, ks, psi
 from mlguard.drift.history import history_html
+from mlguard.drift.injected import Injection, scaled, shifted, vanished
 from mlguard.drift.profile import Profile, Sampled
 from mlguard.drift.quality import Quality
 from mlguard.drift.reference import Reference
@@ -12,6 +13,7 @@ from mlguard.drift.report import ColumnReport, DriftReport
 __all__ = [
     "ColumnReport",
     "DriftReport",
+    "Injection",
     "Profile",
     "Quality",
     "Reference",
@@ -20,4 +22,7 @@ __all__ = [
     "js",
     "ks",
     "psi",
+    "scaled",
+    "shifted",
+    "vanished",
 ]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from http.client import HTTPException
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from mlguard.arguments import NO_ITEMS, name_of, refusal, seconds
+from mlguard.integrations.web import address, headers_of, opener
 from mlguard.locks import Locked
 from mlguard.values import Measurement
 
@@ -35,18 +34,6 @@ class Sample(NamedTuple):
     labels: Labels
     at: float
     value: float
-
-
-@cache
-def _opener() -> urllib.request.OpenerDirector:
-    """Open http and https alone, and follow no redirect, which would take the headers along."""
-    opener = urllib.request.OpenerDirector()
-    opener.add_handler(urllib.request.ProxyHandler())
-    opener.add_handler(urllib.request.HTTPHandler())
-    opener.add_handler(urllib.request.HTTPSHandler())
-    opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
-    return opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +64,7 @@ class Server:
     def _fetch(self, address: str) -> bytes:
         request = urllib.request.Request(address, headers=dict(self.headers))  # noqa: S310 -- `server` allows http and https only
         try:
-            with _opener().open(request, timeout=self.timeout) as answer:
+            with opener().open(request, timeout=self.timeout) as answer:
                 body: bytes = answer.read(_LONGEST_ANSWER + 1)
         except urllib.error.HTTPError as error:
             with error:
@@ -108,21 +95,10 @@ def _complaint(error: urllib.error.HTTPError) -> str:
 
 def server(url: str, timeout: float | timedelta, headers: Mapping[str, str]) -> Server:
     """Read where to ask."""
-    try:
-        parts = urlsplit(name_of("url", url))
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if "@" in url:  # and show nothing of it
-        raise refusal("url", "…@…", "without a password: give headers={'Authorization': …}")
-    if not fits or not re.fullmatch("[!-~]+", url) or parts.query or parts.fragment:
+    parts = address(url)
+    if parts is None or parts.query or parts.fragment:
         raise refusal("url", url, 'the root of a server: "http://prometheus:9090"')
-    if not isinstance(headers, Mapping) or not all(
-        isinstance(each, str) and each.isprintable() and each.isascii()
-        for item in headers.items()
-        for each in item
-    ):
-        raise refusal("headers", "…", "a mapping of strings to strings, in printable ASCII")
+    headers_of(headers)
     return Server(url.rstrip("/"), seconds("timeout", timeout), headers)
 
 

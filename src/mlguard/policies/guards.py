@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlguard.arguments import instances, name_of, refusal, subject_of
 from mlguard.checks import ask, checked, crashed, name_for
 from mlguard.clocks import unix_clock
+from mlguard.policies.hysteresis import Remembering, StatefulPolicy
 from mlguard.records import iso
 from mlguard.values import Measurement, Severity, Verdict, Waiver, combined
 
@@ -42,13 +43,16 @@ class Guard:
         return replace(verdict, name=self.name) if self.renames else verdict
 
 
-def guard(measure: Measure | Meter, policy: Policy, *, name: str | None = None) -> Guard:
+def guard(
+    measure: Measure | Meter, policy: Policy, *, name: str | None = None
+) -> Guard | Remembering:
     """Make a check: a measure judged by a policy.
 
     Args:
         measure: A measurement, a callable without arguments that gives one (or several: then the
             worst verdict counts), or a meter, which is any object with `measure()`.
-        policy: A callable that judges a measurement, such as `at_most(0.05)`.
+        policy: A callable that judges a measurement, such as `at_most(0.05)`. One with memory, such
+            as `hysteresis`, has it in this guard.
         name: Of the verdict; what was measured gives it otherwise.
 
     Raises:
@@ -68,6 +72,8 @@ def guard(measure: Measure | Meter, policy: Policy, *, name: str | None = None) 
     if not callable(policy):
         raise refusal("policy", policy, "a callable that takes a measurement")
     known = name_for(measure) if name is None else name_of("name", name)
+    if isinstance(policy, StatefulPolicy):
+        return Remembering(take, policy, known, renames=name is not None)
     return Guard(take, policy, known, renames=name is not None)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlguard.arguments import finite, refusal, whole
+from mlguard.policies.hysteresis import StatefulPolicy
 from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, unjudged
 
@@ -85,11 +86,33 @@ class Enough:
     policy: Policy
 
     def __call__(self, measurement: Measurement) -> Verdict:
+        few = self._too_few(measurement)
+        return self.policy(measurement) if few is None else few
+
+    def _too_few(self, measurement: Measurement) -> Verdict | None:
         if measurement.n is None:
             return unjudged(measurement, f"its n is not known and {self.n:,} are required")
         if measurement.n < self.n:
             return unjudged(measurement, f"{self.n:,} observations are required")
-        return self.policy(measurement)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class EnoughSteps(Enough):
+    """The same around a policy with memory, which too few observations do not reach."""
+
+    policy: StatefulPolicy
+
+    def step(self, state: Any, measurement: Measurement) -> tuple[Any, Verdict]:
+        """Judge a measurement after others."""
+        few = self._too_few(measurement)
+        if few is not None:
+            return state, few
+        return self.policy.step(state, measurement)
+
+    def hold(self, state: Any) -> Any:
+        """Give the state that follows while an alarm goes on."""
+        return self.policy.hold(state)
 
 
 def at_most(
@@ -179,4 +202,5 @@ def require(n: int, policy: Policy) -> Enough:
     """
     if not callable(policy):
         raise refusal("policy", policy, "a callable that takes a measurement")
-    return Enough(whole("n", n, least=1), policy)
+    n = whole("n", n, least=1)
+    return EnoughSteps(n, policy) if isinstance(policy, StatefulPolicy) else Enough(n, policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlguard.testing.conformance import check_check, check_policy
 from mlguard.testing.doubles import ManualClock, RecordingSink, ScriptedCheck
+from mlguard.testing.playing import play
 from mlguard.testing.stores import check_store
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "check_check",
     "check_policy",
     "check_store",
+    "play",
 ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import late_labels
 import report
 from act5 import words
-from act5.weeks import MADE_LATE
 from late_labels import LABELS_AFTER, WORSE
 from mlguard.performance import history_html
+from truth import MADE_LATE
 
 if TYPE_CHECKING:
     from act5.weeks import Autumn

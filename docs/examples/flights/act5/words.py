@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from act5.weeks import MADE_LATE
 from mlguard import Severity, Verdict
+from truth import MADE_LATE
 
 if TYPE_CHECKING:
     from act5.weeks import Autumn

@@ -1,0 +1,99 @@
+"""The command `simulate`: a history of numbers, a limit, and what an alert on it would do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlguard.arguments import refusal
+from mlguard.policies.ladder import ResponsePolicy
+from mlguard.policies.responses import Response
+from mlguard.policies.thresholds import at_least, at_most
+from mlguard.values import Action, Measurement
+
+if TYPE_CHECKING:
+    import argparse
+
+_DAY = 86_400.0
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser(
+        "simulate",
+        help="what would an alert on this history do? false alarms, missed drifts, delays",
+        description="Reads what was measured while nothing was wrong, the oldest first, and prints "
+        "what an alert on it would do: quiet, and with a shift put in, at once and growing.",
+    )
+    parser.add_argument(
+        "file", help="a number or a Measurement.to_dict() on each line, or - for standard input"
+    )
+    side = parser.add_mutually_exclusive_group(required=True)
+    side.add_argument("--at-most", type=float, metavar="LIMIT", help="alert above this")
+    side.add_argument("--at-least", type=float, metavar="LIMIT", help="alert below this")
+    parser.add_argument("--shift", type=float, required=True, help="the drift: added to each value")
+    parser.add_argument(
+        "--for", dest="for_", type=int, default=3, help="bad evaluations (%(default)s)"
+    )
+    parser.add_argument("--of", type=int, help="among the last so many; in a row when not given")
+    parser.add_argument(
+        "--every", type=float, default=_DAY, help="seconds between two (%(default)g)"
+    )
+    parser.add_argument(
+        "--block", type=int, default=7, help="evaluations that stay together (%(default)s)"
+    )
+    parser.add_argument(
+        "--cycle", type=int, default=7, help="after which a pattern repeats, or 0 (%(default)s)"
+    )
+    parser.add_argument("--years", type=float, default=50.0, help="quiet years (%(default)g)")
+
+
+def table(given: argparse.Namespace) -> str:
+    """Give the table.
+
+    Raises:
+        ConfigurationError: The history or an argument does not fit.
+    """
+    from mlguard.policies.simulate import Drift, simulate  # noqa: PLC0415 -- it is slow to import
+
+    text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.strip()]
+    history = [_read(number, line) for number, line in enumerate(lines, start=1)]
+    judge = at_most(given.at_most) if given.at_least is None else at_least(given.at_least)
+
+    def shifted(before: Measurement, strength: float) -> Measurement:
+        return Measurement(before.name, before.value + given.shift * strength, n=before.n)
+
+    effects = {"history": shifted}
+    found = simulate(
+        ResponsePolicy(Response(Action.ALERT, when="history", for_=given.for_, of=given.of)),
+        {"history": history},
+        judges={"history": judge},
+        drifts={"at once": Drift(effects), "growing": Drift(effects, "gradual")},
+        every=given.every,
+        years=given.years,
+        block=given.block,
+        cycle=given.cycle or None,
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+    return str(found)
+
+
+def _read(number: int, line: str) -> Measurement:
+    try:
+        value = json.loads(line)
+        if isinstance(value, dict):
+            return Measurement.from_dict(value)
+        return Measurement("history", value)
+    except ValueError as error:
+        raise refusal(f"line {number}", line, f"a number or a measurement: {error}") from None
+
+
+def _progress(done: int, total: int) -> None:
+    width = 30 * done // total
+    end = "\n" if done == total else ""
+    print(
+        f"\r[{'#' * width}{'.' * (30 - width)}] {done} of {total} paths", end=end, file=sys.stderr
+    )

@@ -1,0 +1,246 @@
+"""Episodes: from verdicts to decisions in pure steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from mlguard.arguments import moment, whole
+from mlguard.policies.persistence import NOTHING, Held, held_from
+from mlguard.records import iso
+from mlguard.values import Action, Decision, Verdict, Waiver
+
+if TYPE_CHECKING:
+    from mlguard.policies.responses import Response
+
+_CHANGES = 20
+"""How many changes of a rung are remembered for flap detection, as in Nagios."""
+
+_WEIGHTS = [0.75 + 0.5 * place / (_CHANGES - 1) for place in range(_CHANGES - 1, -1, -1)]
+"""Of a change that many evaluations ago: the newest counts most, as in Nagios."""
+
+
+class Rung(NamedTuple):
+    """What is remembered of one response. Immutable.
+
+    Attributes:
+        held: Of its condition.
+        taken: When its action was taken, as far as that still matters.
+        told: Whether somebody was alerted in this episode.
+        acted: Whether the action was taken in this episode.
+        changes: Which of the last evaluations began or ended an episode, as bits.
+        flaps: Whether it begins and ends so often that it may only alert.
+    """
+
+    held: Held = NOTHING
+    taken: tuple[float, ...] = ()
+    told: bool = False
+    acted: bool = False
+    changes: int = 0
+    flaps: bool = False
+
+
+State: TypeAlias = tuple[Rung, ...]
+Needs: TypeAlias = Mapping[str, tuple[Verdict, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a step is told. Immutable.
+
+    Attributes:
+        verdicts: By name.
+        now: Unix seconds.
+        needs: What the needs of responses said.
+        firing: Names of the responses that fire.
+    """
+
+    verdicts: Mapping[str, Verdict]
+    now: float
+    needs: Needs
+    firing: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The arguments of a `ResponsePolicy`, and its steps. Immutable, so safe between threads."""
+
+    responses: tuple[Response, ...]
+    waivers: Mapping[str, Waiver]
+    flapping: tuple[float, float] | None
+    dry_run: bool
+    digest: str
+
+    def step(
+        self, state: State, verdicts: Mapping[str, Verdict], now: float, needs: Needs
+    ) -> tuple[State, list[Decision]]:
+        """Go one step; see `ResponsePolicy.step`."""
+        rungs = self.held(state, verdicts, now)
+        decisions: list[Decision] = []
+        asked = None
+        for place, old in enumerate(state):
+            rung = rungs[place]
+            if rung.held.firing:
+                if not rung.acted:
+                    asked = asked or Asked(verdicts, now, needs, self.firing(rungs))
+                    rungs[place] = self._open(self.responses[place], rung, asked, decisions)
+            elif old.held.firing:
+                if old.told:
+                    asked = asked or Asked(verdicts, now, needs, self.firing(rungs))
+                    decisions.append(
+                        self._decision(self.responses[place], old, Action.RESOLVE, asked)
+                    )
+                rungs[place] = rung._replace(told=False, acted=False)
+        return tuple(rungs), decisions
+
+    def firing(self, rungs: Sequence[Rung]) -> frozenset[str]:
+        """Name the responses that fire."""
+        pairs = zip(self.responses, rungs, strict=True)
+        return frozenset(each.name for each, rung in pairs if rung.held.firing)
+
+    def held(self, state: State, verdicts: Mapping[str, Verdict], now: float) -> list[Rung]:
+        """Take the verdicts in: which conditions hold now, and for long enough."""
+        rungs = []
+        for response, rung in zip(self.responses, state, strict=True):
+            answer, at = response.answer(verdicts)
+            if answer is None:
+                rungs.append(rung)
+                continue
+            held = response.terms.step(rung.held, answer, now if at is None else at)
+            rungs.append(rung if held is rung.held else self._moved(rung, held))
+        return rungs
+
+    def _moved(self, rung: Rung, held: Held) -> Rung:
+        changed = held.firing is not rung.held.firing
+        if self.flapping is None or not (changed or rung.changes):
+            return Rung(held, *rung[1:])
+        changes = ((rung.changes << 1) | changed) & ((1 << _CHANGES) - 1)
+        share = sum(w for place, w in enumerate(_WEIGHTS) if changes >> place & 1) / _CHANGES
+        flaps = share > self.flapping[0 if rung.flaps else 1]
+        return Rung(held, rung.taken, rung.told, rung.acted, changes, flaps)
+
+    def _open(
+        self, response: Response, rung: Rung, asked: Asked, decisions: list[Decision]
+    ) -> Rung:
+        """Take the action of an episode, or keep it for later."""
+        alert = response.action is Action.ALERT
+        why_not = self.withheld(response, rung, asked)
+        if not why_not:
+            decisions.append(self._decision(response, rung, response.action, asked))
+            times = (*rung.taken, asked.now)
+            taken = tuple(at for at in times[:-1] if asked.now - at < response.remembers)
+            return rung._replace(acted=True, told=rung.told or alert, taken=(*taken, asked.now))
+        if rung.flaps and not (alert or rung.told or self._waiver(response, asked.now)):
+            decisions.append(self._decision(response, rung, Action.ALERT, asked, why_not))
+            return rung._replace(told=True)
+        return rung
+
+    def _waiver(self, response: Response, now: float) -> Waiver | None:
+        waiver = self.waivers.get(response.name)
+        return waiver if waiver is not None and now < waiver.until else None
+
+    def withheld(self, response: Response, rung: Rung, asked: Asked) -> str:
+        """Say what holds an action back, or nothing."""
+        return next(filter(None, self._reasons(response, rung, asked)), "")
+
+    def _reasons(self, response: Response, rung: Rung, asked: Asked) -> Iterator[str]:
+        now = asked.now
+        if waiver := self._waiver(response, now):
+            yield f"waived by {waiver}"
+        if others := [name for name in response.unless if name in asked.firing]:
+            yield f"{' and '.join(others)} fires"
+        if rung.taken and now - rung.taken[-1] < response.cooldown:
+            yield f"it cools down until {iso(rung.taken[-1] + response.cooldown)}"
+        if response.at_most is not None:
+            number, period = response.at_most
+            recent = [at for at in rung.taken if now - at < period]
+            if len(recent) >= number:
+                yield f"taken {len(recent)} times since {iso(recent[0])}, which is the most"
+        if rung.flaps and response.action is not Action.ALERT:
+            yield "it begins and ends so often (flapping) that it may only alert"
+        if response.needs:
+            said = asked.needs.get(response.name)
+            if said is None:
+                yield "its needs are asked at the next decide()"
+            yield from (
+                f"it needs {each.name}, which is {each.severity.name}: {each.reason}"
+                for each in said or ()
+                if not each.ok
+            )
+
+    def _decision(
+        self,
+        response: Response,
+        rung: Rung,
+        action: Action | str,
+        asked: Asked,
+        why_not: str = "",
+    ) -> Decision:
+        named = tuple(asked.verdicts[name] for name in response.bad if name in asked.verdicts)
+        subject = _common([each.subject for each in named])
+        start = rung.held.start
+        told = "; ".join(map(told_of, named))
+        since = "" if start is None else f" since {iso(start)}"
+        reason = f"{response.name}: {response.condition}{since}: {told}"
+        if action is Action.RESOLVE:
+            reason = f"{response.name} is over: {told}"
+        because: dict[str, Any] = {"response": response.name, "since": start}
+        if why_not:
+            because |= {"withheld": str(response.action), "why": why_not}
+            reason = f"{reason} ({response.action} is withheld: {why_not})"
+        if self.dry_run:
+            because["would"] = str(action)
+            action, reason = Action.NONE, f"dry run, would {action}: {reason}"
+        return Decision(
+            action,
+            reason,
+            subject=subject,
+            at=asked.now,
+            key=digest([self.digest, response.name, subject, start]),
+            verdicts=(*named, *asked.needs.get(response.name, ())),
+            because=(because,),
+            policy_digest=self.digest,
+            state_digest=digest(rung),
+            version=_version(),
+        )
+
+
+def told_of(verdict: Verdict) -> str:
+    """Write a verdict in a line."""
+    return f"{verdict.name} is {verdict.severity.name}, {verdict.reason}"
+
+
+def digest(value: Any) -> str:
+    """Give 16 hexadecimal digits that stand for plain JSON."""
+    written = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(written.encode()).hexdigest()[:16]
+
+
+def rung_from(record: Mapping[str, Any]) -> Rung:
+    """Read what `rung_to` wrote."""
+    taken = tuple(moment("state", at) for at in record["taken"])
+    told, acted, flaps = (bool(record[name]) for name in ("told", "acted", "flaps"))
+    return Rung(
+        held_from(record["held"]), taken, told, acted, whole("state", record["changes"]), flaps
+    )
+
+
+def rung_to(rung: Rung) -> dict[str, Any]:
+    """Write a rung as plain JSON."""
+    return {**rung._asdict(), "held": list(rung.held), "taken": list(rung.taken)}
+
+
+def _common(subjects: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    if not subjects:
+        return {}
+    first, *others = subjects
+    return {key: value for key, value in first.items() if all(o.get(key) == value for o in others)}
+
+
+def _version() -> str:
+    from mlguard import __version__  # noqa: PLC0415 -- the front door reads it when it is asked
+
+    return __version__

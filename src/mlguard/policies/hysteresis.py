@@ -1,0 +1,193 @@
+"""A policy that enters at one line and leaves at another, and the guard that remembers for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+from mlguard.arguments import finite, instances, refusal
+from mlguard.checks import crashed
+from mlguard.locks import Locked
+from mlguard.render import text
+from mlguard.values import Measurement, Severity, Verdict, combined, unjudged
+
+if TYPE_CHECKING:
+    from mlguard.protocols import Measure
+
+
+@runtime_checkable
+class StatefulPolicy(Protocol):
+    """A policy with memory: a pure step from state to state. The guard that holds it keeps them."""
+
+    def __call__(self, measurement: Measurement) -> Verdict:
+        """Judge a measurement as the first one."""
+        ...
+
+    def step(self, state: Any, measurement: Measurement) -> tuple[Any, Verdict]:
+        """Judge a measurement after others.
+
+        Args:
+            state: Plain JSON, which an earlier step gave; None at first.
+            measurement: What to judge.
+        """
+        ...
+
+    def hold(self, state: Any) -> Any:
+        """Give the state that follows while an alarm that rests on this goes on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hysteresis:
+    """Breaches beyond `enter`, and until the value is back at `exit`. Immutable."""
+
+    enter: float
+    exit: float
+
+    def __call__(self, measurement: Measurement) -> Verdict:
+        return self.step(None, measurement)[1]
+
+    def step(self, state: Any, measurement: Measurement) -> tuple[Any, Verdict]:
+        """Judge a measurement; one whose event time was judged already is judged as it was then.
+
+        The state is: whether it was in breach before the newest event time, after it, and that.
+        """
+        value, at = measurement.value, measurement.at
+        if math.isnan(value):
+            return state, unjudged(measurement, "it could not be measured")
+        before, after, newest = (False, False, None) if state is None else state
+        again = at is not None and newest is not None and at <= newest
+        inside = before if again else after
+        sign = 1.0 if self.exit < self.enter else -1.0
+        beyond = sign * value > sign * (self.exit if inside else self.enter)
+        if not again:
+            state = [inside, beyond, newest if at is None else at]
+        return state, self._verdict(measurement, beyond=beyond, stays=inside)
+
+    def hold(self, state: Any) -> Any:
+        """Give the state in breach: what comes next is judged by the line where that ends."""
+        if state is None or not (state[0] or state[1]):
+            return state
+        return [state[0], True, state[2]]
+
+    def _verdict(self, measurement: Measurement, *, beyond: bool, stays: bool) -> Verdict:
+        line = self.exit if stays else self.enter
+        value, shown = text.apart(measurement.value, line, measurement.unit)
+        high = self.exit < self.enter
+        if beyond and stays:
+            words = f"still {'above' if high else 'below'} {shown}, where the breach ends"
+        elif beyond:
+            words = f"{'above' if high else 'below'} the limit of {shown}"
+        else:
+            words = f"{'at most' if high else 'at least'} {shown}"
+        return Verdict(
+            measurement.name,
+            Severity.BREACH if beyond else Severity.OK,
+            f"{text.measured(measurement, value)}: {words}",
+            evidence=(measurement,),
+            at=measurement.at,
+        )
+
+
+def hysteresis(*, enter: float, exit: float) -> Hysteresis:  # noqa: A002 -- the field's word
+    """Make a policy that begins to breach beyond one line and ends at another.
+
+    A value that hovers at a single limit crosses it again and again; here it must come back all
+    the way to `exit`. Which side is bad follows from the two: above, if `exit` is below `enter`.
+    A value equal to `enter` does not begin a breach, one equal to `exit` ends it.
+
+    The memory belongs to the guard: two guards with one policy do not share it, and each
+    measurement of a guard has its own. It advances once for each distinct `at`; measurements
+    without one each count. NaN is UNKNOWN and changes nothing. Called by itself the policy
+    judges as at first.
+
+    Args:
+        enter: Beyond this a breach begins, in the unit of the measurement.
+        exit: Back at this it ends.
+
+    Raises:
+        ConfigurationError: A line is not finite, or both are the same.
+
+    On a metric that hovers at its threshold it halves the number of alarms, and no more; take
+    `sustained` around the guard for the rest. As long as that alarms, `exit` is the line.
+
+    Examples:
+        >>> from mlguard import Measurement, guard
+        >>> values = iter([0.9, 1.1, 0.95, 0.9, 1.0])
+        >>> check = guard(lambda: Measurement("psi", next(values)), hysteresis(enter=1.0, exit=0.9))
+        >>> [check().severity.name for _ in range(5)]
+        ['OK', 'BREACH', 'BREACH', 'OK', 'OK']
+    """
+    enters, leaves = finite("enter", enter), finite("exit", exit)
+    if enters == leaves:
+        raise refusal("exit", exit, f"another line than enter = {enter}")
+    return Hysteresis(enters, leaves)
+
+
+class Remembering(Locked):
+    """A measure judged by a policy with memory. Thread-safe; per process, and kept by `state()`.
+
+    The measure is asked without a lock. Of two measurements that come in the wrong order, the older
+    one is judged and not remembered.
+    """
+
+    __slots__ = ("_states", "measure", "name", "policy", "renames")
+
+    def __init__(
+        self, measure: Measure, policy: StatefulPolicy, name: str, *, renames: bool
+    ) -> None:
+        super().__init__()
+        self.measure = measure
+        self.policy = policy
+        self.name = name
+        self.renames = renames
+        self._states: dict[str, Any] = {}
+
+    def __call__(self) -> Verdict:
+        try:
+            taken = self.measure()
+            measurements = (taken,) if isinstance(taken, Measurement) else tuple(taken)
+            instances((Measurement,), "measure()", measurements)
+            verdicts = [self._judged(each) for each in measurements]
+        except Exception as error:  # noqa: BLE001 -- a measure or policy may crash in any way
+            return crashed(self.name, error)
+        if not verdicts:
+            return Verdict(self.name, Severity.UNKNOWN, "nothing was measured")
+        if len(verdicts) > 1:
+            return combined(self.name, verdicts, need=len(verdicts))
+        return replace(verdicts[0], name=self.name) if self.renames else verdicts[0]
+
+    def _judged(self, measurement: Measurement) -> Verdict:
+        with self._lock:
+            before = self._states.get(measurement.name)
+            after, verdict = self.policy.step(before, measurement)
+            self._states[measurement.name] = after
+        return verdict
+
+    def hold(self) -> None:
+        """Take note that an alarm that rests on this goes on."""
+        with self._lock:
+            self._states = {name: self.policy.hold(each) for name, each in self._states.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Give what is remembered, as plain JSON."""
+        with self._lock:
+            return {"kind": "guard", "schema": 1, "measurements": dict(self._states)}
+
+    def from_state(self, state: Mapping[str, Any]) -> Self:
+        """Make the same guard with what another remembered.
+
+        Raises:
+            ConfigurationError: This is no state of a guard.
+        """
+        if not isinstance(state, Mapping) or (state.get("kind"), state.get("schema")) != (
+            "guard",
+            1,
+        ):
+            raise refusal("state", state, "what guard.state() gave")
+        other = copy(self)
+        other._states = dict(state["measurements"])
+        return other

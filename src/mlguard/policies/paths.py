@@ -1,0 +1,261 @@
+"""Simulated paths: quiet history in blocks, drift put into it, and what a policy does then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from mlguard.arguments import refusal
+from mlguard.policies.hysteresis import StatefulPolicy
+from mlguard.values import Action, Measurement, Verdict
+
+if TYPE_CHECKING:
+    from numpy.random import Generator, SeedSequence
+
+    from mlguard.values import Decision
+
+LEVELS = 10
+"""Steps in which a gradual drift grows."""
+
+LEAST_BLOCKS = 8
+
+
+class Stepper(Protocol):
+    """What can be simulated: a pure step from verdicts to decisions."""
+
+    def begin(self) -> Any:
+        """Give the state before the first step."""
+        ...
+
+    def step(
+        self, state: Any, verdicts: Mapping[str, Verdict], now: float, needs: Any = None
+    ) -> tuple[Any, list[Decision]]:
+        """Go one step."""
+        ...
+
+
+Judge: TypeAlias = Callable[[Any], Verdict]
+"""Judges one observation: a policy over measurements, or anything else."""
+
+Effect: TypeAlias = Callable[[Any, float], Any]
+"""Puts drift of a strength between 0 and 1 into an observation."""
+
+Shape: TypeAlias = Literal["sudden", "gradual", "recurring"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A change to be put into quiet history. Immutable.
+
+    Args:
+        effects: By the name of a series, what it does to an observation: a function of the
+            observation and a strength between 0 and 1, such as `mlguard.drift.shifted(…)`.
+        shape: "sudden" is there at once; "gradual" grows over `over` evaluations in ten steps;
+            "recurring" is there for `over` evaluations, then away for as many, and so on.
+        over: Evaluations.
+
+    Raises:
+        ConfigurationError: There is no effect, or an argument is not of its kind.
+    """
+
+    effects: Mapping[str, Effect]
+    shape: Shape = "sudden"
+    over: int = 30
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.effects, Mapping) or not all(map(callable, self.effects.values())):
+            raise refusal("effects", self.effects, "a mapping of names to callables")
+        if not self.effects:
+            raise refusal("effects", self.effects, "at least one")
+        if self.shape not in {"sudden", "gradual", "recurring"}:
+            raise refusal("shape", self.shape, 'one of "sudden", "gradual", "recurring"')
+        if not isinstance(self.over, int) or self.over < 1:
+            raise refusal("over", self.over, "a whole number of evaluations")
+
+
+class Course(NamedTuple):
+    """When a drift is there, and how strongly. Immutable.
+
+    Attributes:
+        name: Of the drift.
+        shape: As of `Drift`.
+        over: As of `Drift`.
+        onset: The evaluation at which it begins.
+    """
+
+    name: str
+    shape: str
+    over: int
+    onset: int
+
+    def level(self, step: int) -> int:
+        """Give the strength at an evaluation, in tenths."""
+        since = step - self.onset
+        if since < 0:
+            return 0
+        if self.shape == "sudden":
+            return LEVELS
+        if self.shape == "recurring":
+            return LEVELS if since // self.over % 2 == 0 else 0
+        return min(LEVELS, -(-(since + 1) * LEVELS // self.over))
+
+
+class Found(NamedTuple):
+    """What happened in one path. Immutable.
+
+    Attributes:
+        delay: Evaluations from the onset to the first decision; None where there was none.
+        counts: How often each action was decided, from the onset on.
+    """
+
+    delay: int | None
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Every observation of the history as judged, without drift and at each strength. Immutable.
+
+    Attributes:
+        quiet: By name, of each observation its verdict, or itself where the judge has a memory.
+        judges: Those with a memory, by name.
+        drifts: By the name of a drift and the level of its strength, the same.
+        every: Seconds from one evaluation to the next.
+        block: Evaluations that stay together.
+        cycle: Evaluations after which the pattern repeats, or 1.
+    """
+
+    quiet: Mapping[str, Sequence[Any]]
+    judges: Mapping[str, StatefulPolicy]
+    drifts: Mapping[str, Mapping[int, Mapping[str, Sequence[Any]]]]
+    every: float
+    block: int
+    cycle: int
+
+    @property
+    def length(self) -> int:
+        """Observations of the history."""
+        return len(next(iter(self.quiet.values())))
+
+    def places(self, rng: Generator, count: int) -> list[int]:
+        """Draw a path: blocks of the history that begin where their place in the cycle is due."""
+        starts = range(self.length - self.block + 1)
+        found: list[int] = []
+        while len(found) < count:
+            due = range(len(found) % self.cycle, len(starts), self.cycle)
+            start = due[int(rng.integers(len(due)))]
+            found += range(start, start + self.block)
+        return found[:count]
+
+    def walk(
+        self, policy: Stepper, needs: Any, places: Sequence[int], course: Course | None
+    ) -> Found:
+        """Walk a policy along a path, with a drift or without one."""
+        state, memory = policy.begin(), dict.fromkeys(self.judges)
+        counts: dict[str, int] = {}
+        alarms: set[str] = set()
+        delay, onset = None, 0 if course is None else course.onset
+        for step, place in enumerate(places):
+            level = 0 if course is None else course.level(step)
+            series = self.quiet
+            if course is not None and level:
+                series = {**series, **self.drifts[course.name][level]}
+            verdicts = {name: each[place] for name, each in series.items()}
+            for name, judge in self.judges.items():
+                memory[name], verdicts[name] = judge.step(memory[name], verdicts[name])
+            if step == onset and alarms:
+                delay = 0  # the alarm was on already
+            state, decisions = policy.step(state, verdicts, step * self.every, needs)
+            for decision in decisions:
+                resolved = decision.action is Action.RESOLVE
+                (alarms.discard if resolved else alarms.add)(decision.key)
+                if step >= onset:
+                    action = str(decision.action)
+                    counts[action] = counts.get(action, 0) + 1
+                    if delay is None and not resolved:
+                        delay = step - onset
+        return Found(delay, counts)
+
+
+def tables(  # noqa: PLR0917 -- the arguments of simulate
+    history: Mapping[str, Sequence[Any]],
+    judges: Mapping[str, Any],
+    drifts: Mapping[str, Drift],
+    every: float,
+    block: int,
+    cycle: int | None,
+) -> Tables:
+    """Judge the history once, without drift and at every strength that is needed.
+
+    Raises:
+        ConfigurationError: The history is too short or uneven, or names do not fit.
+    """
+    series = {name: list(each) for name, each in history.items()}
+    lengths = {name: len(each) for name, each in series.items()}
+    if len({*lengths.values()}) != 1:
+        raise refusal("history", lengths, "one series or more, all of one length")
+    length = next(iter(lengths.values()))
+    needed = max(LEAST_BLOCKS * block, 2 * (cycle or 1))
+    if length < needed:
+        allowed = f"at least {needed}: {LEAST_BLOCKS} blocks of {block}, and two cycles"
+        raise refusal("len(history)", length, allowed)
+    if unknown := sorted(judges.keys() - series.keys()):
+        raise refusal("judges", unknown, f"names of series, among {sorted(series)}")
+    for name, drift in drifts.items():
+        if unknown := sorted(drift.effects.keys() - series.keys()):
+            raise refusal(f"drifts[{name!r}]", unknown, f"names of series, among {sorted(series)}")
+    remembering = {
+        name: judge for name, judge in judges.items() if isinstance(judge, StatefulPolicy)
+    }
+    judged: dict[str, dict[int, dict[str, list[Any]]]] = {}
+    for (name, drift), level in product(drifts.items(), range(1, LEVELS + 1)):
+        if drift.shape == "gradual" or level == LEVELS:
+            judged.setdefault(name, {})[level] = {
+                each: _judged(
+                    each, judges.get(each), [effect(old, level / LEVELS) for old in series[each]]
+                )
+                for each, effect in drift.effects.items()
+            }
+    quiet = {name: _judged(name, judges.get(name), each) for name, each in series.items()}
+    return Tables(quiet, remembering, judged, every, block, cycle or 1)
+
+
+def _judged(name: str, judge: Any, observations: Sequence[Any]) -> list[Any]:
+    kind: type = Verdict
+    if isinstance(judge, StatefulPolicy):
+        kind = Measurement
+    elif hasattr(judge, "many"):
+        observations = judge.many(observations)
+    elif judge is not None:
+        observations = [judge(each) for each in observations]
+    for each in observations:
+        if not isinstance(each, kind):
+            allowed = "a verdict, or a judge in judges" if kind is Verdict else "a measurement"
+            raise refusal(f"history[{name!r}]", each, allowed)
+    return [_timeless(name, each) for each in observations]
+
+
+def _timeless(name: str, each: Verdict | Measurement) -> Any:
+    """Take the time away, so that each evaluation of a path has its own."""
+    if isinstance(each, Verdict):
+        return Verdict(name, each.severity, each.reason, low=each.low, high=each.high)
+    return replace(each, at=None)
+
+
+def run(  # noqa: PLR0917 -- what a worker is sent
+    table: Tables,
+    policy: Stepper,
+    needs: Any,
+    course: Course | None,
+    count: int,
+    seeds: Sequence[SeedSequence],
+) -> list[Found]:
+    """Walk one path for each seed."""
+    return [
+        table.walk(policy, needs, table.places(np.random.default_rng(seed), count), course)
+        for seed in seeds
+    ]

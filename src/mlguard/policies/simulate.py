@@ -1,0 +1,326 @@
+"""What a policy would do, and cost, before it runs: false alarms, missed drifts, delays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mlguard.arguments import refusal, seconds, whole
+from mlguard.policies.hysteresis import StatefulPolicy
+from mlguard.policies.paths import Course, Drift, Judge, Stepper, Tables, run, tables
+from mlguard.policies.simulated import (
+    DAY,
+    Costs,
+    Detection,
+    Simulation,
+    cost_of,
+    detection,
+    quiet_rates,
+)
+from mlguard.policies.sweeps import Sweep, Tried
+from mlguard.policies.timeline import timeline_html
+from mlguard.values import Verdict
+
+if TYPE_CHECKING:
+    from mlguard.drift.profile import Profile
+    from mlguard.drift.reference import Reference
+    from mlguard.policies.paths import Found
+    from mlguard.values import Decision
+
+__all__ = [
+    "Compared",
+    "Costs",
+    "Detection",
+    "Drift",
+    "Simulation",
+    "Sweep",
+    "Tried",
+    "backtest",
+    "compared",
+    "simulate",
+    "sweep",
+    "timeline_html",
+]
+
+_YEAR = 365
+_PART = 25
+"""Paths that a worker takes at once."""
+
+
+class Job(NamedTuple):
+    """Paths of one kind: the name of their drift, its course, their length, how many."""
+
+    name: str
+    course: Course | None
+    length: int
+    paths: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A judge of profiles: `reference.compare(profile, …).verdict()`, many at a time. Immutable."""
+
+    reference: Reference
+    must_be_conclusive: tuple[str, ...] | None
+    how: Mapping[str, Any]
+
+    def __call__(self, profile: Profile) -> Verdict:
+        return self.many([profile])[0]
+
+    def many(self, profiles: Sequence[Profile]) -> list[Verdict]:
+        """Judge several profiles in less time than one by one."""
+        reports = self.reference.compare_many(profiles, **self.how)
+        return [each.verdict(must_be_conclusive=self.must_be_conclusive) for each in reports]
+
+
+def compared(
+    reference: Reference, *, must_be_conclusive: Sequence[str] | None = None, **how: Any
+) -> Compared:
+    """Make a judge of profiles, for `simulate` and `backtest`.
+
+    Args:
+        reference: What they are compared with.
+        must_be_conclusive: As of `DriftReport.verdict`.
+        how: The other arguments of `Reference.compare`: alpha, tolerance, breach, rule.
+    """
+    named = None if must_be_conclusive is None else tuple(must_be_conclusive)
+    return Compared(reference, named, how)
+
+
+def simulate(
+    policy: Stepper,
+    history: Mapping[str, Sequence[Any]],
+    *,
+    judges: Mapping[str, Judge | StatefulPolicy] | None = None,
+    drifts: Mapping[str, Drift] | None = None,
+    every: float | timedelta = timedelta(days=1),
+    years: float = 50.0,
+    repeats: int = 200,
+    horizon: int = 90,
+    block: int = 7,
+    cycle: int | None = 7,
+    costs: Costs | None = None,
+    rng: np.random.Generator | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], object] | None = None,
+) -> Simulation:
+    """Simulate what a policy would decide: on quiet history, and with drift put into it.
+
+    Quiet paths are put together from blocks of the history, drawn with replacement (the moving
+    block bootstrap of H. R. Künsch, Annals of Statistics 17, 1989), so that what belongs together
+    within a block stays so. All that the policy decides there is false. Nothing is simulated that
+    the history does not hold: if it is not quiet, or has no winter, neither is the result.
+
+    Args:
+        policy: A `ResponsePolicy`, or anything with `begin()` and `step(state, verdicts, now,
+            needs)`. Its needs are taken as met. It is left as it is.
+        history: By the name that the policy knows, what was observed while nothing was wrong, the
+            oldest first, all of one length: measurements, profiles, verdicts.
+        judges: By name, what makes a verdict of an observation: a policy such as `at_most(0.2)` or
+            `hysteresis(…)`, or `compared(reference)` for profiles. Verdicts need none.
+        drifts: By a name of your own, the drifts to be put in.
+        every: From one evaluation to the next, seconds or a timedelta.
+        years: How much quiet time to simulate, in paths of 365 evaluations.
+        repeats: How often each drift is put in.
+        horizon: Evaluations after which a drift that nothing was decided about is missed.
+        block: Evaluations that stay together: longer than what depends on each other.
+        cycle: Evaluations after which a pattern repeats, 7 for daily ones over a week: blocks
+            begin where their place in it is due. None where there is no pattern.
+        costs: What things cost, for the money line.
+        rng: For the paths; `np.random.default_rng(0)` when not given. The result depends on it and
+            not on the number of workers.
+        workers: Processes that work at once.
+        progress: Called with the paths that are done, and all that there are.
+
+    Raises:
+        ConfigurationError: The history holds fewer than 8 blocks or 2 cycles, series differ in
+            length, names do not fit, or an argument is out of range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlguard import Action, Measurement, Response, ResponsePolicy, at_most
+        >>> from mlguard.policies.simulate import Drift, simulate
+        >>> rng = np.random.default_rng(3)
+        >>> psi = [Measurement("psi", x) for x in rng.normal(0.1, 0.04, 180)]
+        >>> more = lambda m, strength: Measurement("psi", m.value + 0.15 * strength)
+        >>> policy = ResponsePolicy(Response(Action.ALERT, when="drift", for_=2))
+        >>> found = simulate(
+        ...     policy,
+        ...     {"drift": psi},
+        ...     judges={"drift": at_most(0.15)},
+        ...     drifts={"all of it": Drift({"drift": more})},
+        ...     rng=np.random.default_rng(1),
+        ... )
+        >>> print(found.drifts["all of it"].missed.value, found.false_alarms.value < 0.5)
+        0.0 True
+    """
+    step = seconds("every", every)
+    whole("block", block, least=1)
+    if cycle is not None:
+        whole("cycle", cycle, least=1)
+    table = tables(history, judges or {}, drifts or {}, step, block, cycle)
+    generator = np.random.default_rng(0) if rng is None else rng
+    length = _YEAR
+    paths = max(1, round(seconds("years", years) * 365.25 * DAY / (length * step)))
+    onset = max(2 * block, block * (30 // block))
+    whole("horizon", horizon, least=1)
+    whole("repeats", repeats, least=1)
+    jobs = [Job("", None, length, paths)]
+    jobs += [
+        Job(name, Course(name, drift.shape, drift.over, onset), onset + horizon, repeats)
+        for name, drift in (drifts or {}).items()
+    ]
+    found = _walked(table, policy, jobs, generator, whole("workers", workers, least=1), progress)
+    false = quiet_rates(found[""], length * step)
+    met = {name: detection(name, found[name], step, horizon) for name in drifts or {}}
+    every_delay = [each.mean for each in met.values()]
+    delay = float(np.mean(every_delay)) if every_delay else float("nan")
+    return Simulation(
+        false, met, paths * length * step / (365.25 * DAY), cost_of(false, delay, costs)
+    )
+
+
+def backtest(
+    policy: Stepper,
+    history: Mapping[str, Sequence[Any]],
+    *,
+    judges: Mapping[str, Judge | StatefulPolicy] | None = None,
+    times: Sequence[float],
+) -> list[Decision]:
+    """Give the decisions that a policy would have taken: those that it takes if it is fed live.
+
+    Args:
+        policy: As of `simulate`. Its needs are taken as met. It is left as it is.
+        history: As of `simulate`, whatever happened in it. None where there was no observation.
+        judges: As of `simulate`.
+        times: When each evaluation was, in Unix seconds: the clock of the policy then.
+
+    Raises:
+        ConfigurationError: The series and `times` differ in length, or names do not fit.
+    """
+    makers = dict(judges or {})
+    for name, series in history.items():
+        if len(series) != len(times):
+            raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
+    if unknown := sorted(makers.keys() - history.keys()):
+        raise refusal("judges", unknown, f"names of series, among {sorted(history)}")
+    state, memory = policy.begin(), dict.fromkeys(makers)
+    decided: list[Decision] = []
+    for place, now in enumerate(times):
+        verdicts = {}
+        for name, series in history.items():
+            each, judge = series[place], makers.get(name)
+            if each is None:
+                continue
+            if isinstance(judge, StatefulPolicy):
+                memory[name], each = judge.step(memory[name], each)
+            elif judge is not None:
+                each = judge(each)
+            verdicts[name] = _named(name, each)
+        state, decisions = policy.step(state, verdicts, now, met(policy))
+        decided += decisions
+    return decided
+
+
+def sweep(
+    make: Callable[..., Stepper],
+    grid: Mapping[str, Sequence[Any]],
+    history: Mapping[str, Sequence[Any]],
+    **settings: Any,
+) -> Sweep:
+    """Simulate a policy at every point of a grid, on the same paths: the trade-off.
+
+    Args:
+        make: Makes the policy from one value of each parameter.
+        grid: By parameter, the values to try.
+        history: As of `simulate`.
+        settings: The other arguments of `simulate`. `judges` may be a callable of the same
+            parameters, where the grid is about a limit.
+
+    Raises:
+        ConfigurationError: As of `simulate`, or the grid is empty.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlguard import Action, Measurement, Response, ResponsePolicy, at_most
+        >>> from mlguard.policies.simulate import Drift, sweep
+        >>> rng = np.random.default_rng(3)
+        >>> psi = [Measurement("psi", x) for x in rng.normal(0.1, 0.04, 180)]
+        >>> more = lambda m, strength: Measurement("psi", m.value + 0.1 * strength)
+        >>> tried = sweep(
+        ...     lambda days: ResponsePolicy(Response(Action.ALERT, when="drift", for_=days)),
+        ...     {"days": [1, 2, 3, 4]},
+        ...     {"drift": psi},
+        ...     judges={"drift": at_most(0.15)},
+        ...     drifts={"all of it": Drift({"drift": more})},
+        ... )
+        >>> tried.choose(false_alarms_per_month=1.0)
+        <ResponsePolicy ...: alert>
+    """
+    names = list(grid)
+    points = [dict(zip(names, values, strict=True)) for values in product(*grid.values())]
+    if not names or not points:
+        raise refusal("grid", dict(grid), "one parameter or more, each with values to try")
+    rng = settings.pop("rng", None)
+    seed = int((np.random.default_rng(0) if rng is None else rng).integers(2**63))
+    judges = settings.pop("judges", None)
+    tried = []
+    for point in points:
+        policy = make(**point)
+        said = judges(**point) if callable(judges) else judges
+        same = np.random.default_rng(seed)
+        tried.append(
+            Tried(point, policy, simulate(policy, history, judges=said, rng=same, **settings))
+        )
+    return Sweep(tuple(tried))
+
+
+def met(policy: Stepper) -> Mapping[str, tuple[Verdict, ...]]:
+    """Give the needs of a policy as met."""
+    return {response.name: () for response in getattr(policy, "responses", ())}
+
+
+def _named(name: str, verdict: object) -> Verdict:
+    if not isinstance(verdict, Verdict):
+        raise refusal(f"history[{name!r}]", verdict, "a verdict, or a judge in judges")
+    return replace(verdict, name=name)
+
+
+def _walked(  # noqa: PLR0917
+    table: Tables,
+    policy: Stepper,
+    jobs: Sequence[Job],
+    rng: np.random.Generator,
+    workers: int,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, list[Found]]:
+    total, done = sum(job.paths for job in jobs), 0
+    found: dict[str, list[Found]] = {}
+    needs = met(policy)
+    pool = ProcessPoolExecutor(workers) if workers > 1 else None
+    try:
+        for name, course, length, paths in jobs:
+            seeds = rng.bit_generator.seed_seq.spawn(paths)  # type: ignore[attr-defined]
+            parts = [seeds[start : start + _PART] for start in range(0, paths, _PART)]
+            arguments = [(table, policy, needs, course, length, part) for part in parts]
+            results = (
+                (run(*each) for each in arguments)
+                if pool is None
+                else (future.result() for future in [pool.submit(run, *each) for each in arguments])
+            )
+            found[name] = []
+            for part in results:
+                found[name] += part
+                done += len(part)
+                if progress is not None:
+                    progress(done, total)
+    finally:
+        if pool is not None:
+            pool.shutdown()
+    return found
