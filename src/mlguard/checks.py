@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from mlguard.arguments import refusal, shown
+from mlguard.arguments import instances, refusal, shown
 from mlguard.errors import GuardBreached, GuardUnknown
-from mlguard.values import Severity, Verdict
+from mlguard.values import Measurement, Severity, Verdict
 
 if TYPE_CHECKING:
     from mlguard.protocols import Check
@@ -59,6 +60,14 @@ def name_for(source: object) -> str:
         if isinstance(name, str) and name.strip():
             return name
     return type(source).__name__
+
+
+def taken_of(taken: object) -> tuple[Measurement, ...]:
+    """Read what a measure gave: a measurement, several, or some by name."""
+    if isinstance(taken, Measurement):
+        return (taken,)
+    several: Any = taken.values() if isinstance(taken, Mapping) else taken
+    return instances((Measurement,), "measure()", several)
 
 
 def checked(check: Check) -> Check:

@@ -108,7 +108,7 @@ def parsed(text: str, kind: str) -> dict[str, Any]:
         record = json.loads(text)
         found = record.get("kind"), record.get("schema")
     except (TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise refusal("text", text, f"the JSON of a {kind}: {error}") from None
+        raise refusal("text", text, f"JSON of the kind {kind}: {error}") from None
     for name, given, expected in zip(("kind", "schema"), found, (kind, 1), strict=True):
         if given != expected:
             raise refusal(name, given, repr(expected))

@@ -205,7 +205,7 @@ NAN = math.nan
         (
             [],
             metric(NAN, details={"reason": "too few"}),
-            "the reference has no accuracy, or too few rows of it",
+            "too few",
         ),
         ([metric(0.9)], metric(NAN, details={"reason": "too few"}), "too few"),
         ([metric(NAN, details={"reason": "none"})], metric(0.8, 0.7, 0.9), "none"),

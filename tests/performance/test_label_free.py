@@ -17,6 +17,7 @@ from mlguard import ConfigurationError, Measurement, Severity, at_least, guard
 from mlguard.drift import Reference
 from mlguard.performance import Estimate, LossEstimate, evaluate, realised_minus_estimated
 from mlguard.performance.expected import Rates, losses_of
+from mlguard.render.text import quantity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,11 @@ def test_its_rates_are_those_of_isotonic_regression_where_the_reference_is_large
     y = rng.random(200_000) < score**2
     estimate = Estimate.fit(y, score)
     rates = Rates.of(
-        estimate.rows, estimate.events, np.array(estimate.losses).reshape(2, 3, -1), 10
+        estimate.rows,
+        estimate.events,
+        np.array(estimate.losses).reshape(2, 3, -1),
+        10,
+        estimate._reached,
     )
     ours = rates.events / rates.rows
     oracle = IsotonicRegression().fit(score, y).predict(score)
@@ -182,7 +187,7 @@ def test_scores_that_the_reference_does_not_know_are_a_guess_and_not_a_pass() ->
     assert found.low is found.high is None
     assert found.details["outside"] == pytest.approx(share)
     assert found.details["reason"] == (
-        f"{share:.0%} of the scores lie where the reference has too few rows, and 5% may"
+        f"{quantity(share, 'share')} of the scores lie where the reference has too few rows, and 5 % may"
     )
     verdict = guard(found, at_least(0.5))()
     assert verdict.severity is Severity.UNKNOWN
@@ -309,7 +314,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "labels of another kind": ({"y": ["yes", "no"] * 50}, r"y\[0\] = 'yes'"),
     "one class": ({"y": [1] * 100}, "y = 'only 1': must be rows of both classes"),
     "no class": ({"y": [0] * 100}, "y = 'only 0'"),
-    "empty": ({"y": [], "score": []}, r"len\(y\) = 0: must be at least 10"),
+    "empty": ({"y": [], "score": []}, r"len\(y\) = 0: must be at least 30"),
     "few": ({"y": [0, 1], "score": [0.1, 0.9]}, r"len\(y\) = 2"),
     "lengths": ({"y": [0, 1]}, r"len\(score\) = 100"),
     "bins": ({"bins": 0}, "bins = 0"),
@@ -379,7 +384,7 @@ def test_a_loss_model_follows_the_rows_and_says_when_they_leave_the_reference() 
     assert found.value == pytest.approx(LOSS[costly].mean(), rel=0.1)
     beyond = estimate.estimate(SPREAD[costly] ** 2 + 4.0)["loss"]
     assert math.isnan(beyond.value)
-    assert "lie where the reference" in beyond.details["reason"]
+    assert "lie beyond every one of the reference" in beyond.details["reason"]
     assert estimate.estimate([])["loss"].details["reason"] == "there are no rows"
     realised = Measurement("loss", float(LOSS[costly].mean()), n=int(costly.sum()))
     assert realised_minus_estimated(realised, found).low is not None
@@ -396,9 +401,10 @@ def test_loss_estimates_add_and_round_trip() -> None:
         whole + 1  # type: ignore[operator]
     with pytest.raises(ConfigurationError, match="loss estimate"):
         LossEstimate.from_json('{"kind": "loss_estimate", "schema": 1}')
-    constant = Estimate.of_loss([1.0] * 20, [1.0] * 20).estimate([1.0])["loss"]
-    assert (constant.low, constant.high) == (1.0, 1.0)
-    below = Estimate.of_loss([1.0, 2.0] * 10, [-1.0] * 20).estimate([-1.0])["loss"]
+    constant = Estimate.of_loss([1.0] * 40, [1.0] * 40).estimate([1.0])["loss"]
+    assert constant.low is constant.high is None
+    assert "too few rows" in constant.details["no_interval"]
+    below = Estimate.of_loss([1.0, 2.0] * 20, [-1.0] * 40).estimate([-1.0])["loss"]
     assert below.value == pytest.approx(1.5)
 
 

@@ -364,7 +364,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "score missing": ({"score": [None, 0.5] * 50}, r"score\[0\] = None"),
     "unlabelled": ({"y": [None, 1] * 50}, r"y\[0\] = None"),
     "one class": ({"y": [1] * 100}, "y = 'only 1'"),
-    "no rows": ({"y": [], "score": [], "by": []}, r"len\(y\) = 0: must be at least 10"),
+    "no rows": ({"y": [], "score": [], "by": []}, r"len\(y\) = 0: must be at least 30"),
     "shorter score": ({"score": [0.1, 0.9]}, r"len\(score\) = 2"),
     "shorter by": ({"by": ["a", "b"]}, r"len\(by\['slice'\]\) = 2.* 100"),
     "no by": ({"by": None}, "by = None: must be one column or more"),
@@ -448,7 +448,7 @@ def test_a_level_that_only_one_part_knows_is_kept() -> None:
 
 
 @settings(max_examples=20)
-@given(st.integers(10, SOME - 10))
+@given(st.integers(30, SOME - 30))
 def test_loss_models_by_slice_add(cut: int) -> None:
     parts = [
         SlicedEstimate.of_loss(LOSS[rows], SCORE[:SOME][rows], REGION[:SOME][rows], min_slice=30)

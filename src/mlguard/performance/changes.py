@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from mlguard.arguments import instances, refusal
+from mlguard.checks import taken_of
 from mlguard.performance.evaluation import SMALL
 from mlguard.values import Measurement
 
@@ -46,8 +47,9 @@ def realised_minus_estimated(realised: Measurement, estimated: Measurement) -> M
         >>> estimated = Estimate.fit(y[:6_000], score[:6_000]).estimate(score[6_000:])
         >>> realised = evaluate(y[6_000:], score[6_000:], loss="brier").overall
         >>> print(realised_minus_estimated(realised, estimated["brier"]))
-        brier realised − estimated = 0.03376 (0.0245 to 0.04268), n = 2,000
+        brier realised − estimated = 0.03379 (0.02453 to 0.04271), n = 2,000
     """
+    instances((Measurement,), "realised, estimated", (realised, estimated))
     metric = realised.name.partition("[")[0]
     if estimated.name not in {metric, realised.name}:
         raise refusal("estimated", estimated.name, f"of the same metric as realised, {metric}")
@@ -93,7 +95,7 @@ class Change:
     def __call__(self) -> list[Measurement]:
         return [
             self._of(current)
-            for current in _taken(self.current)
+            for current in taken_of(self.current())
             if not current.name.endswith(f"={SMALL}]")
         ]
 
@@ -106,7 +108,9 @@ class Change:
         before = math.nan if known is None else known.value
         details: dict[str, Any] = {**current.details, "reference": before, "current": current.value}
         value, low, high = current.value - before, None, None
-        if known is None:
+        if math.isnan(current.value):
+            details["reason"] = _reason(current)
+        elif known is None:
             details["reason"] = f"the reference has no {current.name}, or too few rows of it"
         elif math.isnan(value):
             details["reason"] = _reason(current, known)
@@ -165,7 +169,7 @@ def change_from(
         accuracy current − reference = -0.25 (... current 0.5): worse by more than 0.02
     """
     given = isinstance(reference, Sequence) and not isinstance(reference, str)
-    taken = reference if given else _taken(_measure("reference", reference))
+    taken = reference if given else taken_of(_measure("reference", reference)())
     known: dict[str, Measurement] = {}
     for each in instances((Measurement,), "reference", cast("Any", taken)):
         if each.name in known:
@@ -179,12 +183,6 @@ def _measure(parameter: str, measure: Any) -> Measure:
     if not callable(take):
         raise refusal(parameter, measure, "a measurement, a callable that gives some, or a meter")
     return cast("Measure", take)
-
-
-def _taken(measure: Measure) -> tuple[Measurement, ...]:
-    taken = measure()
-    found = (taken,) if isinstance(taken, Measurement) else tuple(taken)
-    return instances((Measurement,), "measure()", found)
 
 
 def _reason(*parts: Measurement) -> str:

@@ -86,29 +86,40 @@ class Rates:
     scores: Floats
 
     @classmethod
-    def of(cls, rows: Sequence[int], events: Sequence[int], losses: Floats, least: int) -> Self:
+    def of(
+        cls,
+        rows: Sequence[int],
+        events: Sequence[int],
+        losses: Floats,
+        least: int,
+        reached: NDArray[np.bool_],
+    ) -> Self:
         """Join neighbouring cells into blocks of at least that many rows.
+
+        No block crosses the threshold, unless one side has too few rows.
 
         Args:
             rows: Of each cell.
             events: Of each cell.
             losses: Sums over the rows of each cell, shape (metric, 3, cell), as in `Seen`.
             least: Rows of a block.
+            reached: Whether the cell lies at or above the threshold.
         """
-        block, number, held = [], 0, 0
-        for count in rows:
-            if held >= least and count:
-                number, held = number + 1, 0
-            block.append(number)
-            held += count
-        places = np.array(block)
-        if held < least:
-            places = np.minimum(places, max(number - 1, 0))
-        found, hits, gaps = (
+        counts = np.array(rows)
+        below = int(np.count_nonzero(~reached))
+        sides = [counts[:below], counts[below:]]
+        if min(side.sum() for side in sides) < least:
+            sides = [counts]
+        places, number = np.empty(0, dtype=np.intp), 0
+        for side in sides:
+            found = _blocks(side.tolist(), least)
+            places = np.append(places, found + number)
+            number = int(places[-1]) + 1
+        sums, hits, gaps = (
             np.bincount(places, each).astype(np.float64)
             for each in (rows, events, losses[0, 1] - losses[0, 0])
         )
-        return cls(places, found, hits, 0.5 * (1.0 - gaps / found))
+        return cls(places, sums, hits, 0.5 * (1.0 - gaps / sums))
 
     def by_block(self, values: Floats) -> Floats:
         """Add up the values of the cells of each block."""
@@ -159,9 +170,21 @@ class Forecast:
         away = self.seen.scores - rates.scores[rates.block]
         rise = rates.slope * np.where((counts > 0.0) & (np.abs(away) > 2.0 * UNIT), away, 0.0)
         put = object.__setattr__
-        put(self, "rate", np.clip((rates.events / rates.rows)[rates.block] + rise, 0.0, 1.0))
+        put(self, "rate", self._followed(rates.events / rates.rows, rise))
         put(self, "chance", chance)
-        put(self, "cautious", np.clip(chance[rates.block] + rise, 0.0, 1.0))
+        put(self, "cautious", self._followed(chance, rise))
+
+    def _followed(self, chance: Floats, rise: Floats) -> Floats:
+        """Let the rate rise with the score within each block, but not beyond 0 and 1 anywhere.
+
+        Where it would, the whole block rises less: cut off at one end alone, its mean would move.
+        """
+        block = self.rates.block
+        most = np.zeros(len(chance))
+        np.maximum.at(most, block, np.abs(rise))
+        room = np.minimum(chance, 1.0 - chance)
+        part = np.where(most > room, room / np.where(most > 0.0, most, 1.0), 1.0)
+        return np.clip(chance[block] + part[block] * rise, 0.0, 1.0)
 
     def moments(self, pull: Floats) -> tuple[float, float, float]:
         """Give the mean, variance and third central moment of a weighted sum of the events."""
@@ -187,6 +210,18 @@ class Forecast:
         mean, variance, third = self.moments(side.astype(np.float64))
         most = float(self.seen.counts[side].sum())
         return np.clip(np.rint(skewed_quantiles(_GRID, mean, variance, third)), 0.0, most)
+
+
+def _blocks(rows: Sequence[int], least: int) -> Codes:
+    """Number neighbouring cells so that those of a number hold enough rows."""
+    block, number, held = [], 0, 0
+    for count in rows:
+        if held >= least and count:
+            number, held = number + 1, 0
+        block.append(number)
+        held += count
+    places = np.array(block, dtype=np.intp)
+    return np.minimum(places, max(number - 1, 0)) if held < least else places
 
 
 def _noise(chance: Floats) -> tuple[Floats, Floats]:
@@ -289,7 +324,7 @@ def nearby(rows: Floats, least: int) -> Floats:
     A slice shares the cells of all rows and has few in each: so many cells are taken together as
     would hold twice `least` on average. Cells beyond the range of the reference stand alone.
     """
-    reach = int(least * len(rows) / max(rows.sum(), 1.0))
+    reach = max(math.ceil(2.0 * least * len(rows) / max(rows.sum(), 1.0)) - 1, 0)
     found: Floats = np.convolve(rows, np.ones(min(2 * reach + 1, len(rows))), "same")
     outer = [0, 1, -3, -2, -1]
     found[outer] = rows[outer]

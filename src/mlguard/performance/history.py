@@ -16,10 +16,18 @@ from mlguard.stats.intervals import normal_quantile
 from mlguard.values import Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _SEASON = 300 * 86_400.0
 """Periods that lie further apart in seconds are named with their year."""
+
+_MOST_RUNS = 4
+"""More stretches in which the two part are put together."""
+
+_WHY = (
+    "There something else came at the same scores than in the reference: concept drift, which no "
+    "estimate from scores can see."
+)
 
 _MOST = 1e100
 """Beyond this nothing is drawn, an infinity least of all."""
@@ -91,12 +99,12 @@ def history_html(
             for at in sorted(truth.keys() & guess.keys())
         }
     )
-    title = f"{name}: {_compared(apart)}"
+    title, named = f"{name}: {_compared(apart)}", _naming([*truth, *guess])
     drawn = series.over_time(
         [_spot(at, guess[at], "estimated") for at in sorted(guess)],
         [_spot(at, truth[at], _kind(apart.get(at))) for at in sorted(truth)],
-        labels=[(at, _day(at)) for at in sorted(truth.keys() | guess.keys())],
-        limit=None if limit is None else (limit, f"floor {quantity(limit)}"),
+        labels=[(at, named([at])) for at in sorted(truth.keys() | guess.keys())],
+        limit=None if limit is None else (limit, f"limit {quantity(limit)}"),
         title=title,
     )
     facts = "".join(f"<li>{escaped(fact)}</li>" for fact in words(truth, guess, apart))
@@ -114,28 +122,32 @@ def words(
     apart: Mapping[float, Measurement],
 ) -> list[str]:
     """Say what a history shows, in sentences."""
-    found = []
+    found, named = [], _naming([*truth, *guess])
     known = [at for at in sorted(truth) if not math.isnan(truth[at].value)]
     if ahead := [
         at for at in sorted(guess) if at not in truth and at > max(known, default=-math.inf)
     ]:
-        until = f" Labels reach until the period of {_day(known[-1])}." if known else ""
-        found.append(f"{_periods(ahead)}: estimated only, the labels are still to come.{until}")
-    ways = [(at, _parts(apart[at])) for at in apart]
-    for way, run in groupby(ways, key=lambda pair: pair[1]):
-        places = [at for at, _ in run]
-        if way:
+        until = f" Labels reach until the period of {named(known[-1:])}." if known else ""
+        found.append(f"{named(ahead)}: estimated only, the labels are still to come.{until}")
+    ways = {at: _parts(apart[at]) for at in apart}
+    runs = [(way, [*run]) for way, run in groupby(ways, key=ways.__getitem__) if way]
+    if len(runs) > _MOST_RUNS:
+        runs = [(way, [at for at in ways if ways[at] == way]) for way in ("higher", "lower")]
+    for way, places in runs:
+        if places:
             mean = sum(apart[at].value for at in places) / len(places)
+            count = f" in {len(places)} periods" if len(places) > 1 else ""
             found.append(
-                f"{_periods(places)}: realised is {way} than estimated, by {quantity(abs(mean))} "
-                "on average. At the same scores another share of events than in the reference "
-                "came: concept drift, which no estimate from scores can see."
+                f"{named(places)}: realised is {way} than estimated{count}, by "
+                f"{quantity(abs(mean))} on average."
             )
+    if runs:
+        found.append(_WHY)
     judged = [each for each in apart.values() if each.low is not None]
-    if judged and not any(way for _, way in ways):
+    if judged and not runs:
         found.append("Nowhere does the interval of realised minus estimated leave out zero.")
     return found + [
-        f"{_periods([at])}: {which[at].details.get('reason', 'no value')}."
+        f"{named([at])}: {which[at].details.get('reason', 'no value')}."
         for which in (guess, truth)
         for at in sorted(which)
         if math.isnan(which[at].value)
@@ -201,7 +213,7 @@ def _spot(at: float, each: Measurement, kind: str) -> series.Spot:
     value = each.value if abs(each.value) < _MOST else math.nan
     word = "estimated" if kind == "estimated" else "realised"
     low, high = min(ends, default=value), max(ends, default=value)
-    return series.Spot(at, value, low, high, f"{_day(at)}, {word}: {each}", kind)
+    return series.Spot(at, value, low, high, f"{_day(at, year=True)}, {word}: {each}", kind)
 
 
 def _key(apart: Mapping[float, Measurement]) -> str:
@@ -243,10 +255,15 @@ def _cells(measurements: Iterable[Measurement | None]) -> str:
     return "".join(f"<td>{escaped(each)}</td>" for each in shown)
 
 
-def _periods(places: list[float]) -> str:
-    apart = places[-1] - places[0] > _SEASON
-    first, last = _day(places[0], year=apart), _day(places[-1], year=apart)
-    return f"{first} to {last}" if first != last else first
+def _naming(times: Sequence[float]) -> Callable[[Sequence[float]], str]:
+    """Make what names periods: with the year where the history has several."""
+    year = bool(times) and max(times) - min(times) > _SEASON
+
+    def named(places: Sequence[float]) -> str:
+        first, last = (_day(at, year=year) for at in (places[0], places[-1]))
+        return f"{first} to {last}" if first != last else first
+
+    return named
 
 
 def _day(at: float, *, year: bool = False) -> str:

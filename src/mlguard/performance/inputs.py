@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlguard.arguments import refusal
+from mlguard.arguments import finite, refusal
+from mlguard.drift.cells import Ranges
 from mlguard.errors import ConfigurationError
 from mlguard.sketches.moments import LARGEST
 
@@ -81,6 +82,15 @@ def labelled_scores(
     return truth, said
 
 
+def ranges_of(parameter: str, edges: Any) -> Ranges:
+    """Read the cells of a score: ranges, or their inner edges."""
+    if isinstance(edges, Ranges):
+        return edges
+    if isinstance(edges, str) or not isinstance(edges, Sequence | np.ndarray):
+        raise refusal(parameter, edges, "the ranges of a drift reference, or their inner edges")
+    return Ranges.from_dict({"edges": [finite(parameter, edge) for edge in edges]})
+
+
 def weights_of(values: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
     """Read one weight per row, none negative; 0 leaves a row out."""
     if values is None:
@@ -119,7 +129,7 @@ def groups(by: Any, n: int, *, like: str = "y") -> dict[str, NDArray[np.intp]]:
     if by is None:
         return {}
     if isinstance(by, Mapping) or hasattr(by, "columns"):
-        columns = list(by if isinstance(by, Mapping) else by.columns)
+        columns = list(by if isinstance(by, Mapping) else getattr(by, "column_names", by.columns))
     else:
         name = getattr(by, "name", None)
         columns = ["slice" if name is None or name == "" else name]

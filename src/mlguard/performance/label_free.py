@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mlguard.arguments import finite, moment, refusal, share, whole
+from mlguard.arguments import moment, refusal, share, whole
 from mlguard.drift.cells import Ranges
 from mlguard.performance import expected
-from mlguard.performance.awaited import LEAST_ROWS, About, LossEstimate, known, read_json, terms
+from mlguard.performance.awaited import (
+    LEAST_REFERENCE,
+    LEAST_ROWS,
+    About,
+    LossEstimate,
+    known,
+    read_json,
+    terms,
+)
 from mlguard.performance.expected import LOSSES, UNIT, Forecast, Rates, Seen, losses_of
-from mlguard.performance.inputs import labelled_scores, numbers, probabilities
+from mlguard.performance.inputs import labelled_scores, numbers, probabilities, ranges_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,10 +64,10 @@ class Estimate:
     And the rates were measured on so many rows: each scatters as a beta law does. Variances and
     third moments of the two add up; of accuracy, recall and F1, the two counts on either side of
     the threshold are laid out in a grid. Where the model is calibrated as in the reference, an
-    interval at 95 % misses the realised metric in at most 7 % of samples, from 200 rows and ten
-    events on either side. Scores of exactly 0 or 1 count 36 in the log loss where they are wrong:
-    there its interval misses in at most 9 %, if the reference has a hundred of them; with 20 it
-    missed in up to a quarter of samples.
+    interval at 95 % misses the realised metric in at most 7 % of samples, from 200 rows and ten of
+    either class on either side of the threshold. Scores of exactly 0 or 1 count 36 in the log loss
+    where they are wrong: there its interval misses in at most 9 %, if the reference has a hundred
+    of them; with 20 it missed in up to a quarter of samples.
 
     What it cannot see is concept drift: the same scores, and another share of events. When the
     labels come, `realised_minus_estimated` shows just that. Where labels come soon, measure with
@@ -111,7 +119,7 @@ class Estimate:
 
         Raises:
             ConfigurationError: A label is missing or not binary, a score is missing or not between
-                0 and 1, there are fewer than 10 rows or only one class, or an argument is out of
+                0 and 1, there are fewer than 30 rows or only one class, or an argument is out of
                 range.
 
         Examples:
@@ -127,13 +135,13 @@ class Estimate:
         if whole("bins", bins, least=1) > _MOST_BINS:
             raise refusal("bins", bins, f"at most {_MOST_BINS}")
         share("threshold", threshold)
-        if len(truth) < LEAST_ROWS:
-            raise refusal("len(y)", len(truth), f"at least {LEAST_ROWS} labelled rows")
+        if len(truth) < LEAST_REFERENCE:
+            raise refusal("len(y)", len(truth), f"at least {LEAST_REFERENCE} labelled rows")
         if truth.all() or not truth.any():
             allowed = "rows of both classes: one class tells no rates"
             raise refusal("y", f"only {int(truth[0])}", allowed)
         table = Ranges.fit(said, max(1, min(bins, len(said) // _ROWS_A_BIN)))
-        given = table if cells is None else _ranges("cells", cells)
+        given = table if cells is None else ranges_of("cells", cells)
         cut = math.nextafter(threshold, 0.0)
         fine = Ranges(tuple(sorted({*table.edges, *given.edges, *_EDGES, cut})))
         nothing = (0,) * fine.size
@@ -151,7 +159,7 @@ class Estimate:
             name: Of the metric: "absolute", "squared".
 
         Raises:
-            ConfigurationError: A number is missing or infinite, or there are fewer than 10 rows.
+            ConfigurationError: A number is missing or infinite, or there are fewer than 30 rows.
 
         Examples:
             >>> import numpy as np
@@ -279,10 +287,7 @@ class Estimate:
 
     @property
     def reference(self) -> dict[str, Measurement]:
-        """The metrics of the reference rows, by the same table: what `change_from` starts from.
-
-        They have no interval: these labels are known.
-        """
+        """The metrics of the reference rows, whose labels are known: without an interval."""
         rows = np.array(self.rows, dtype=np.float64)
         means = self._sums / np.maximum(rows, 1.0)
         return known(self._measured(rows, means, 0.0, 0.95, 0.0, None))
@@ -326,7 +331,7 @@ class Estimate:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote."""
-        cells, fine = (_ranges(name, record[name]) for name in ("cells", "fine"))
+        cells, fine = (ranges_of(name, record[name]) for name in ("cells", "fine"))
         if not {*cells.edges} <= {*fine.edges}:
             raise refusal("fine", record["fine"], "the edges of cells, and more")
         read = [tuple(whole(name, n) for n in record[name]) for name in ("rows", "events")]
@@ -356,8 +361,12 @@ class Estimate:
     def _sums(self) -> Floats:
         return np.array(self.losses, dtype=np.float64).reshape(len(LOSSES), 3, -1) * UNIT
 
+    @property
+    def _reached(self) -> NDArray[np.bool_]:
+        return np.append(self.fine.thresholds, math.inf) >= self.threshold
+
     def _rates(self) -> Rates:
-        return Rates.of(self.rows, self.events, self._sums, LEAST_ROWS)
+        return Rates.of(self.rows, self.events, self._sums, LEAST_ROWS, self._reached)
 
     def _measured(  # noqa: PLR0917 -- called twice
         self,
@@ -371,8 +380,7 @@ class Estimate:
         confidence, bound = terms(confidence, most_outside)
         stamp = None if at is None else moment("at", at)
         rates = self._rates()
-        reached = np.append(self.fine.thresholds, math.inf) >= self.threshold
-        seen = Seen(counts, losses.reshape(len(LOSSES), 3, -1), reached)
+        seen = Seen(counts, losses.reshape(len(LOSSES), 3, -1), self._reached)
         found = expected.metrics(Forecast(seen, rates), confidence)
         n = round(float(counts.sum()))
         about = About(n, confidence, stamp, outside, bound, _ASSUMES)
@@ -382,14 +390,6 @@ class Estimate:
             )
             for name, ends in found.items()
         }
-
-
-def _ranges(parameter: str, edges: Any) -> Ranges:
-    if isinstance(edges, Ranges):
-        return edges
-    if isinstance(edges, str) or not isinstance(edges, Sequence | np.ndarray):
-        raise refusal(parameter, edges, "the ranges of a drift reference, or their inner edges")
-    return Ranges.from_dict({"edges": [finite(parameter, edge) for edge in edges]})
 
 
 def _whole(sums: NDArray[Any]) -> tuple[int, ...]:

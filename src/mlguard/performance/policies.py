@@ -42,7 +42,8 @@ class Bound:
         elif most < self.bound or (not self.inclusive and most == self.bound):
             severity, words = Severity.BREACH, self.refuted
         else:
-            severity, words = Severity.UNKNOWN, self._doubt(measurement, gain, most - least)
+            arm = gain - least if gain > self.bound else most - gain
+            severity, words = Severity.UNKNOWN, self._doubt(measurement, gain, arm)
         return Verdict(
             measurement.name,
             severity,
@@ -51,12 +52,12 @@ class Bound:
             at=measurement.at,
         )
 
-    def _doubt(self, measurement: Measurement, gain: float, width: float) -> str:
+    def _doubt(self, measurement: Measurement, gain: float, arm: float) -> str:
         words = f"in doubt: {self.proven} is neither proven nor refuted"
         distance = abs(gain - self.bound)
         if measurement.n and distance > 0.0:
-            needed = measurement.n * (width / 2.0 / distance) ** 2
-            if needed <= _FORESEEABLE * measurement.n:
+            needed = measurement.n * (arm / distance) ** 2
+            if measurement.n < needed <= _FORESEEABLE * measurement.n:
                 words += f" (n = {float(f'{needed:.2g}'):,.0f} or so would settle it)"
         return words
 

@@ -233,9 +233,10 @@ def read(
         ConfigurationError: A column is absent, or a value is missing or not of its kind; the
             message names the column, the row and the value.
     """
-    found, utc = frames.read(frame), _in_utc(frame)
+    found = frames.read(frame)
     ours = found.keys() & {"id", *COLUMNS, *slices}
     arrays = {name: rows_of(name, found[name].array()) for name in ours}
+    utc = _in_utc(frame, arrays)
     wanted = {"id"} if ids else {*COLUMNS[:2], *slices}
     for pair in (COLUMNS[:2], COLUMNS[2:]):
         wanted |= set(pair) if any(name in arrays for name in pair) else set()
@@ -254,6 +255,7 @@ def read(
     ):
         if name in arrays:
             columns[at], values = _timed(at, name, arrays, reader, utc=utc)
+            arrays[at] = columns[at]  # so that rows that are turned away can be added again
             (spelled if values.dtype.kind == "O" else columns)[name] = values
     if metric.of is accuracy.of and "prediction" not in spelled:
         said = np.nan_to_num(columns["prediction"])
@@ -269,18 +271,18 @@ def read(
     return Rows(digests, columns, words, coded, never, never).reduced(), digests, arrays
 
 
-def _in_utc(frame: Any) -> bool:
+def _in_utc(frame: Any, arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Tell whether times come in UTC, as those of data frames do if they know their zone."""
     if isinstance(frame, Mapping | np.ndarray):
         return False
     for name, dtype in frames.table_of(frame).collect_schema().items():
         naive = getattr(dtype, "time_zone", "") is None or str(dtype) == "Date"
-        if naive and name in COLUMNS:
+        if naive and name in COLUMNS and name in arrays and not missing(arrays[name]).all():
             raise refusal(name, "times without a time zone", _AWARE)
     return True
 
 
-_AWARE = "aware times or Unix seconds; where they are in UTC, say so: .dt.tz_localize('UTC')"
+_AWARE = "aware times or Unix seconds; in a data frame that is UTC: .dt.tz_localize('UTC')"
 
 
 def _digests(ids: NDArray[Any]) -> NDArray[np.uint64]:
@@ -296,6 +298,8 @@ def _digests(ids: NDArray[Any]) -> NDArray[np.uint64]:
         raise refusal("id.dtype", str(ids.dtype), "text or whole numbers")
     values = ids.tolist()
     if types := set(map(type, values)) - {str}:
+        if bytes in types:
+            raise refusal("id", "bytes", "text: .decode() them")
         if float in types:
             raise refusal("id", "a float among other objects", "text or whole numbers")
         values = list(map(str, values))

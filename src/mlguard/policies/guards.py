@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlguard.arguments import instances, name_of, refusal, subject_of
-from mlguard.checks import ask, checked, crashed, name_for
+from mlguard.checks import ask, checked, crashed, name_for, taken_of
 from mlguard.clocks import unix_clock
 from mlguard.policies.hysteresis import Remembering, StatefulPolicy
 from mlguard.records import iso
@@ -30,8 +30,7 @@ class Guard:
 
     def __call__(self) -> Verdict:
         try:
-            taken = self.measure()
-            measurements = (taken,) if isinstance(taken, Measurement) else tuple(taken)
+            measurements = taken_of(self.measure())
             verdicts = instances((Verdict,), "policy(...)", map(self.policy, measurements))
         except Exception as error:  # noqa: BLE001 -- a measure or policy may crash in any way
             return crashed(self.name, error)
@@ -49,8 +48,8 @@ def guard(
     """Make a check: a measure judged by a policy.
 
     Args:
-        measure: A measurement, a callable without arguments that gives one (or several: then the
-            worst verdict counts), or a meter, which is any object with `measure()`.
+        measure: A measurement, a callable without arguments that gives one (or several, or some by
+            name: then the worst verdict counts), or a meter, which is any object with `measure()`.
         policy: A callable that judges a measurement, such as `at_most(0.05)`. One with memory, such
             as `hysteresis`, has it in this guard.
         name: Of the verdict; what was measured gives it otherwise.

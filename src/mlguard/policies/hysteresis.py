@@ -8,8 +8,8 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-from mlguard.arguments import finite, instances, refusal
-from mlguard.checks import crashed
+from mlguard.arguments import finite, refusal
+from mlguard.checks import crashed, taken_of
 from mlguard.locks import Locked
 from mlguard.render import text
 from mlguard.values import Measurement, Severity, Verdict, combined, unjudged
@@ -148,10 +148,7 @@ class Remembering(Locked):
 
     def __call__(self) -> Verdict:
         try:
-            taken = self.measure()
-            measurements = (taken,) if isinstance(taken, Measurement) else tuple(taken)
-            instances((Measurement,), "measure()", measurements)
-            verdicts = [self._judged(each) for each in measurements]
+            verdicts = [self._judged(each) for each in taken_of(self.measure())]
         except Exception as error:  # noqa: BLE001 -- a measure or policy may crash in any way
             return crashed(self.name, error)
         if not verdicts:

@@ -104,13 +104,15 @@ def over_time(
         f'<svg width="100%" height="{height}" viewBox="0 0 100 {height}" '
         f'preserveAspectRatio="none">{paths}</svg>'
     )
-    for each in line:
-        if not math.isnan(each.value):  # to be pointed at
-            parts.append(
-                f'<circle cx="{x(each.at)}%" cy="{y(each.value)}" r="7" fill-opacity="0">'
-                f"<title>{escaped(each.label)}</title></circle>"
-            )
-    for each in spots:
+    alone = [run[0] for run in _runs(line) if len(run) == 1]
+    parts += [
+        f'<circle cx="{x(each.at)}%" cy="{y(each.value)}" r="7" fill-opacity="0">'
+        f"<title>{escaped(each.label)}</title></circle>"  # to be pointed at
+        for run in _runs(line)
+        for each in run
+        if len(run) > 1
+    ]
+    for each in (*alone, *spots):
         if not math.isnan(each.value):
             at = x(each.at)
             parts.append(
