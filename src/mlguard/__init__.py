@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from mlguard.policies.thresholds import at_least, at_most, between, require
     from mlguard.policies.timing import cached
     from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink, Store
+    from mlguard.rollout.assignment import Splitter
+    from mlguard.rollout.engine import RollbackEngine
+    from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
+    from mlguard.rollout.replay import replay
     from mlguard.sharing import checkout, gather, publish
     from mlguard.sketches.histogram import Histogram
     from mlguard.stores.memory import MemoryStore
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "BlastRadius",
     "BudgetExceeded",
     "BurnAlert",
     "Calendar",
@@ -68,6 +73,7 @@ __all__ = [
     "ErrorBudget",
     "GuardBreached",
     "GuardUnknown",
+    "Guardrail",
     "Histogram",
     "Keyed",
     "LatencyBudget",
@@ -88,10 +94,13 @@ __all__ = [
     "Reservations",
     "Response",
     "ResponsePolicy",
+    "RollbackEngine",
+    "RollbackPlan",
     "Rolling",
     "Sampled",
     "Severity",
     "Sink",
+    "Splitter",
     "SqliteStore",
     "StateConflict",
     "Store",
@@ -119,6 +128,7 @@ __all__ = [
     "once",
     "publish",
     "quorum",
+    "replay",
     "require",
     "reserve_all",
     "shielded",
@@ -151,6 +161,10 @@ _HOMES = {
     "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",
     "policies.hysteresis": "hysteresis",
+    "rollout.assignment": "Splitter",
+    "rollout.engine": "RollbackEngine",
+    "rollout.plan": "BlastRadius Guardrail RollbackPlan",
+    "rollout.replay": "replay",
     "policies.ladder": "ResponsePolicy default_ladder",
     "policies.responses": "Response",
     "policies.sustained": "sustained",

@@ -27,6 +27,7 @@ PUBLIC = [
     "mlguard.integrations.wsgi",
     "mlguard.performance",
     "mlguard.policies.simulate",
+    "mlguard.rollout",
     "mlguard.testing",
 ]
 NOT_OUR_WORDS = {"manager", "handler", "helper", "helpers", "util", "utils", "base"}

@@ -204,7 +204,7 @@ class Rules:
             because=(because,),
             policy_digest=self.digest,
             state_digest=digest(rung),
-            version=_version(),
+            version=library_version(),
         )
 
 
@@ -240,7 +240,8 @@ def _common(subjects: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: value for key, value in first.items() if all(o.get(key) == value for o in others)}
 
 
-def _version() -> str:
+def library_version() -> str:
+    """Give the version of the library, for a record."""
     from mlguard import __version__  # noqa: PLC0415 -- the front door reads it when it is asked
 
     return __version__

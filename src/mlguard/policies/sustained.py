@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
@@ -34,7 +35,7 @@ class Sustained(Locked):
     not remembered.
     """
 
-    __slots__ = ("_clock", "_held", "check", "name", "terms", "unknown")
+    __slots__ = ("_clock", "_held", "_timed", "check", "name", "terms", "unknown")
 
     def __init__(self, check: Check, terms: Persistence, unknown: Unknown, clock: Clock) -> None:
         super().__init__()
@@ -44,6 +45,7 @@ class Sustained(Locked):
         self.unknown = unknown
         self._clock = clock
         self._held: tuple[Held, Held] = (NOTHING, NOTHING)
+        self._timed = False
 
     def __call__(self) -> Verdict:
         verdict = ask(self.check)
@@ -60,12 +62,16 @@ class Sustained(Locked):
         return self._verdict(verdict, answers, (warn, breach))
 
     def _time_of(self, verdict: Verdict) -> float:
+        newest = max((held.at for held in self._held if held.at is not None), default=None)
         if verdict.at is not None:
+            self._timed = True
             return verdict.at
-        now, newest = self._clock(), [held.at for held in self._held if held.at is not None]
-        if self.terms.every is not None or not newest:
+        if self._timed and newest is not None:
+            return math.nextafter(newest, math.inf)  # the clock may be far ahead of event times
+        now = self._clock()
+        if self.terms.every is not None or newest is None:
             return now
-        return max(now, *(at + 1e-6 for at in newest))  # without an event time each asking counts
+        return max(now, math.nextafter(newest, math.inf))  # each asking counts
 
     def _answer(self, verdict: Verdict, level: Severity) -> bool | None:
         if verdict.low >= level:
@@ -83,11 +89,10 @@ class Sustained(Locked):
                 low = high = level
             elif answer is None and self.unknown == "own":
                 high = level
-        worst = held[1] if verdict.high is Severity.BREACH or held[1].firing else held[0]
         return Verdict(
             self.name,
             severity_of(low, high),
-            f"{self._words(verdict, low, worst)}: {verdict.reason}",
+            f"{self._words(verdict, low, held)}: {verdict.reason}",
             causes=(verdict,),
             at=verdict.at,
             subject=verdict.subject,
@@ -95,25 +100,30 @@ class Sustained(Locked):
             high=high,
         )
 
-    def _words(self, verdict: Verdict, low: Severity, held: Held) -> str:
-        terms = self.terms
-        now = verdict.severity.name
-        if low is Severity.OK:
-            if held.since is None:
-                return now
-            needed = [f"{terms.k} of {terms.of} evaluations"] if terms.of > 1 else []
-            needed += [f"{terms.for_:g} s"] if terms.for_ else []
-            count, since = held.recent.bit_count(), iso(held.since)
-            return f"{now} {count} times, since {since}, and {' and '.join(needed)} are needed"
-        start = "" if held.start is None else f" since {iso(held.start)}"
-        kept = f", kept though it is {now} now" if verdict.low < low else ""
-        return f"{low.name}{start}{kept}"
+    def _words(self, verdict: Verdict, low: Severity, held: tuple[Held, Held]) -> str:
+        terms, now = self.terms, verdict.severity.name
+        if low is not Severity.OK:
+            start = held[_LEVELS.index(low)].start
+            since = "" if start is None else f" since {iso(start)}"
+            kept = f", kept though it is {now} now" if verdict.low < low else ""
+            return f"{low.name}{since}{kept}"
+        needed = [f"{terms.k} of {terms.of} evaluations"] if terms.of > 1 else []
+        needed += [f"{terms.for_:g} s"] if terms.for_ else []
+        for level, memory in zip(_LEVELS[::-1], held[::-1], strict=True):
+            if needed and memory.since is not None and not memory.firing:
+                count = memory.recent.bit_count()
+                so_far = f" in {count} of them" if terms.of > 1 else ""
+                first = "" if now == level.name else f"{now}, "
+                since = iso(memory.since)
+                return f"{first}{level.name}{so_far} since {since}, needed {' and '.join(needed)}"
+        return now
 
     def state(self) -> dict[str, Any]:
         """Give what is remembered, as plain JSON."""
         with self._lock:
-            warn, breach = self._held
-        return {"kind": "sustained", "schema": 1, "warn": list(warn), "breach": list(breach)}
+            (warn, breach), timed = self._held, self._timed
+        memory = {"warn": list(warn), "breach": list(breach), "timed": timed}
+        return {"kind": "sustained", "schema": 1, **memory}
 
     def from_state(self, state: Mapping[str, Any]) -> Self:
         """Make the same check with what another remembered: after a restart it goes on.
@@ -126,6 +136,7 @@ class Sustained(Locked):
             raise refusal("state", state, "what state() of a sustained check gave")
         other = copy(self)
         other._held = held_from(known.get("warn")), held_from(known.get("breach"))
+        other._timed = bool(known.get("timed"))
         return other
 
 
@@ -150,7 +161,8 @@ def sustained(
 
     The memory advances once for each distinct `at` of the verdict, or once a slot with `every`: an
     endpoint, a middleware and an exporter that all ask it count once. A verdict without `at` has
-    the time of the clock, and without `every` each asking counts.
+    the time of the clock, and without `every` each asking counts; a crash among verdicts with `at`
+    comes just after the newest of them.
 
     Args:
         check: The check. A crash is UNKNOWN.

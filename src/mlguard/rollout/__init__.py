@@ -1,0 +1,17 @@
+"""Is the canary worse than the baseline? Evidence that holds at any look, and what follows."""
+
+from __future__ import annotations
+
+from mlguard.rollout.assignment import Splitter
+from mlguard.rollout.engine import RollbackEngine
+from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
+from mlguard.rollout.replay import replay
+
+__all__ = [
+    "BlastRadius",
+    "Guardrail",
+    "RollbackEngine",
+    "RollbackPlan",
+    "Splitter",
+    "replay",
+]

@@ -1,0 +1,270 @@
+"""One decision of a rollout: a pure function of plan, state, time and what the checks said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mlguard.policies.episodes import digest
+from mlguard.records import iso
+from mlguard.render.text import number
+from mlguard.rollout.machine import OVER, Judged, Phase, State, closed, excess, in_stage, judged
+from mlguard.values import Action, Decision, Severity, Verdict
+
+if TYPE_CHECKING:
+    from mlguard.rollout.plan import Guardrail, RollbackPlan
+
+Checks = Mapping[str, Verdict]
+"""What was asked with a decision: "approval" and "budget"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a step leads. Immutable."""
+
+    phase: Phase
+    action: Action
+    reason: str
+    stage: int
+
+
+def decided(
+    plan: RollbackPlan, state: State, now: float, checks: Checks, *, act: bool
+) -> tuple[State, Outcome, Judged]:
+    """Close what can be closed, read the evidence, and go one step.
+
+    Args:
+        plan: The plan.
+        state: The state before.
+        now: Unix seconds.
+        checks: What the approval of the next stage and the error budget said, where asked.
+        act: Whether anything may be decided but to go on.
+    """
+    if state.phase in OVER:
+        return (
+            state,
+            Outcome(state.phase, Action.NONE, state.reason, state.stage),
+            judged(plan, state),
+        )
+    if state.began is None:
+        state = replace(state, began=now, entered=now, phase=Phase.STAGE)
+    silent = _silent(state)
+    state = closed(plan, state)
+    state = replace(state, no_data_since=(state.no_data_since or now) if silent else None)
+    found = judged(plan, state)
+    outcome = _next(plan, state, now, checks, found, silent) if act else _compared(state, found)
+    moved = outcome.stage != state.stage
+    after = replace(
+        state,
+        phase=outcome.phase,
+        stage=outcome.stage,
+        reason=outcome.reason,
+        entered=now if moved else state.entered,
+        at_entry=state.evidence.requests if moved else state.at_entry,
+    )
+    return after, outcome, found
+
+
+def _silent(state: State) -> str:
+    """Name the arm that had no requests since the last decision, or both."""
+    requests = [each.requests for each in state.open.values()]
+    canary, baseline = (sum(each[place] for each in requests) for place in (0, 1))
+    if any(each.paired for each in state.open.values()):
+        return ""
+    if not canary and not baseline:
+        return "either arm"
+    return "the baseline" if canary else "the canary"
+
+
+def _compared(state: State, found: Judged) -> Outcome:
+    sides = [*(("worse",) if any(found.harmful) else ()), *(("safe",) if all(found.safe) else ())]
+    reason = f"proven so far: {' and '.join(sides) or 'nothing'}"
+    return Outcome(Phase.STAGE, Action.NONE, reason, state.stage)
+
+
+def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
+    plan: RollbackPlan, state: State, now: float, checks: Checks, found: Judged, silent: str
+) -> Outcome:
+    def outcome(phase: Phase, action: Action, reason: str, stage: int = state.stage) -> Outcome:
+        return Outcome(phase, action, reason, stage)
+
+    if why := _must_stop(plan, state, now, found):
+        return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, why)
+    if plan.max_duration is not None and now - (state.began or now) >= float(plan.max_duration):  # type: ignore[arg-type]
+        if plan.on_inconclusive == "rollback":
+            return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, "time is up and nothing is proven")
+        return outcome(Phase.EXPIRED, Action.HOLD, "time is up and nothing is proven")
+    if silent:
+        since = f"since {iso(state.no_data_since or now)}"
+        return outcome(Phase.HOLD, Action.HOLD, f"no data from {silent} {since}")
+    if why := _must_wait(plan, state, found, checks):
+        return outcome(Phase.HOLD, Action.HOLD, why)
+    baked = _baked(plan, state, now)
+    last = state.stage == len(plan.shares) - 1
+    if not baked:
+        return outcome(Phase.STAGE, Action.NONE, _baking(plan, state))
+    if not last:
+        return _approved(plan, state, checks, state.stage + 1) or _advanced(plan, state, now)
+    if unsafe := _unproven(plan, found):
+        return outcome(Phase.STAGE, Action.NONE, f"not proven safe yet: {', '.join(unsafe)}")
+    waiting = _approved(plan, state, checks, "promote")
+    return waiting or outcome(Phase.PROMOTED, Action.PROMOTE, "every guardrail is proven safe")
+
+
+def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> str:
+    if found.killed:
+        return "the canary fails oftener than any ceiling allows"
+    for row, guardrail in enumerate(plan.guardrails):
+        if guardrail.rolls_back and found.harmful[row]:
+            return _told(plan, guardrail, state, row)
+    most = plan.blast_radius
+    exposed = state.evidence.requests[0] + sum(e.requests[0] for e in state.open.values())
+    if most.requests is not None and exposed >= most.requests:
+        return f"blast radius: {exposed:,} requests were exposed, and {most.requests:,} may be"
+    for row, guardrail in enumerate(plan.guardrails if most.excess_events is not None else ()):
+        if (beyond := excess(state.evidence, row)) >= (most.excess_events or 0.0):
+            allowed = number(most.excess_events or 0.0)
+            return (
+                f"blast radius: up to {number(beyond, 3)} excess {guardrail.name}, "
+                f"and {allowed} may be"
+            )
+    since = state.no_data_since
+    if (
+        plan.on_no_data == "rollback"
+        and since is not None
+        and now - since >= float(plan.no_data_deadline)  # type: ignore[arg-type]
+    ):
+        return f"no data since {iso(since)}"
+    return ""
+
+
+def _must_wait(plan: RollbackPlan, state: State, found: Judged, checks: Checks) -> str:
+    if state.paused:
+        return f"paused: {state.paused}"
+    if found.astray:
+        canary, baseline = in_stage(state)
+        share = canary / max(canary + baseline, 1)
+        planned = plan.shares[state.stage]
+        return f"the canary got {share:.3%} of the requests, and {planned:.3%} is planned"
+    for row, guardrail in enumerate(plan.guardrails):
+        if guardrail.action == "hold" and found.harmful[row]:
+            return _told(plan, guardrail, state, row)
+    budget = checks.get("budget")
+    if budget is not None and not budget.ok:
+        return f"the error budget is {budget.severity.name}: {budget.reason}"
+    return ""
+
+
+def _baked(plan: RollbackPlan, state: State, now: float) -> bool:
+    long_enough = now - state.entered >= float(plan.bake)  # type: ignore[arg-type]
+    return long_enough and in_stage(state)[0] >= plan.bake_requests
+
+
+def _baking(plan: RollbackPlan, state: State) -> str:
+    until = iso(state.entered + float(plan.bake))  # type: ignore[arg-type]
+    wanted = f" and {plan.bake_requests:,} canary requests" if plan.bake_requests else ""
+    return f"stage {state.stage + 1} of {len(plan.shares)} bakes until {until}{wanted}"
+
+
+def _approved(plan: RollbackPlan, state: State, checks: Checks, step: int | str) -> Outcome | None:
+    if step not in plan.approvals:
+        return None
+    approval = checks.get("approval")
+    if approval is not None and approval.severity is Severity.OK:
+        return None
+    said = "nobody was asked" if approval is None else approval.reason
+    what = "the promotion" if step == "promote" else f"stage {int(step) + 1}"
+    return Outcome(Phase.APPROVAL, Action.HOLD, f"{what} awaits an approval: {said}", state.stage)
+
+
+def _advanced(plan: RollbackPlan, state: State, now: float) -> Outcome:
+    """Go to the next stage, unless what is left of the blast radius is too little for it."""
+    share = plan.shares[state.stage + 1]
+    most = plan.blast_radius.requests
+    canary, baseline = in_stage(state)
+    seconds = max(now - state.entered, 1e-9)
+    ahead = (canary + baseline) / seconds * share * float(plan.bake)  # type: ignore[arg-type]
+    if most is not None and ahead > most - state.evidence.requests[0]:
+        left = most - state.evidence.requests[0]
+        reason = (
+            f"stage {state.stage + 2} would expose about {ahead:,.0f} requests, and {left:,} are "
+            "left of the blast radius"
+        )
+        return Outcome(Phase.HOLD, Action.HOLD, reason, state.stage)
+    reason = f"stage {state.stage + 2} of {len(plan.shares)}: share {share:.3%}"
+    return Outcome(Phase.STAGE, Action.NONE, reason, state.stage + 1)
+
+
+def _unproven(plan: RollbackPlan, found: Judged) -> list[str]:
+    return [
+        guardrail.name
+        for row, guardrail in enumerate(plan.guardrails)
+        if guardrail.kind != "deterioration" and not found.safe[row]
+    ]
+
+
+def _told(plan: RollbackPlan, guardrail: Guardrail, state: State, row: int) -> str:
+    lows, highs = state.evidence.ratio(plan.alpha)
+    canary, baseline = (int(each) for each in state.evidence.counts[row])
+    n_c, n_b = state.evidence.requests
+    low, high = float(lows[row]), float(highs[row])
+    ends = f"{number(low, 3)} to {number(high, 3) if math.isfinite(high) else 'any'}"
+    return (
+        f"{guardrail.name}: {canary:,} of {n_c:,} requests of the canary, {baseline:,} of {n_b:,} "
+        f"of the baseline; {ends} times the rate, and {number(guardrail.tolerance)} is tolerated"
+    )
+
+
+def because(plan: RollbackPlan, state: State, found: Judged) -> tuple[dict[str, Any], ...]:
+    """Give the grounds of a decision, guardrail by guardrail, as plain JSON."""
+    evidence = state.evidence
+    lows, highs = evidence.ratio(plan.alpha)
+    harm, safety = evidence.harm, evidence.safety
+    return tuple(
+        {
+            "guardrail": guardrail.name,
+            "events": [int(each) for each in state.evidence.counts[row]],
+            "requests": list(state.evidence.requests),
+            "ratio_low": float(lows[row]),
+            "ratio_high": _finite(float(highs[row])),
+            "log_e_harm": float(harm[row]),
+            "log_limit": plan.limits[row],
+            "log_e_safety": float(safety[row]),
+            "excess_at_most": excess(evidence, row),
+            "worse": found.harmful[row],
+            "safe": found.safe[row],
+        }
+        for row, guardrail in enumerate(plan.guardrails)
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def decision(  # noqa: PLR0917 -- a decision holds all it rests on
+    plan: RollbackPlan,
+    state: State,
+    outcome: Outcome,
+    found: Judged,
+    now: float,
+    subject: Mapping[str, str],
+    version: str,
+) -> Decision:
+    """Write a step as a decision."""
+    return Decision(
+        outcome.action,
+        outcome.reason,
+        subject=subject,
+        at=now,
+        key=digest([plan.digest, dict(subject), state.began]),
+        because=(
+            {"phase": outcome.phase.value, "stage": outcome.stage},
+            *(() if outcome.action is Action.NONE else because(plan, state, found)),
+        ),
+        policy_digest=plan.digest,
+        state_digest=state.evidence.digest,
+        version=version,
+    )

@@ -1,0 +1,272 @@
+"""The rollback engine: counts in, decisions out, in a thin locked shell around pure steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from mlguard.arguments import finite, name_of, refusal, subject_of, whole
+from mlguard.checks import ask, checked
+from mlguard.clocks import unix_clock
+from mlguard.locks import Locked
+from mlguard.policies.delivery import deliver
+from mlguard.policies.episodes import library_version
+from mlguard.rollout import deciding, machine
+from mlguard.rollout.evidence import Evidence
+from mlguard.rollout.machine import OVER, Phase, State
+from mlguard.rollout.plan import RollbackPlan
+
+if TYPE_CHECKING:
+    from mlguard.protocols import Check, Clock, Sink
+    from mlguard.values import Decision, Verdict
+
+_ARMS = ("canary", "baseline")
+_COMMANDS = ("pause", "resume", "abort", "promote")
+
+
+class RollbackEngine(Locked):
+    """Judges a canary against its baseline, as often as you like, and says what to do.
+
+    Thread-safe. Per process; `state()` and `from_state` carry it over a restart, and one decider
+    for all replicas is the rule. It moves no traffic: `share` says what the canary should get.
+
+    Count requests and events of both arms with `observe`, and call `decide` when you want: after
+    every request or every minute, at the same error rate. Evidence grows from intervals in which
+    both arms had requests; one without is a HOLD that says which arm is silent.
+
+    A false rollback has a probability of at most the plan's alpha over the whole rollout, if the
+    requests are assigned to the arms independently of what comes of them, and if the events of
+    different requests are independent. Where one user's retries all fail together, count the users
+    with an event and not the events.
+
+    Args:
+        plan: The plan.
+        subject: What goes out: service, model, version, environment.
+        baseline: What it is compared with, for the record.
+        act: False for an A/B comparison: the evidence is read, and nothing is decided.
+        approval: A check that is asked where the plan wants an approval.
+        budget: A check of the error budget: unless it is OK no stage begins.
+        clock: Of Unix seconds, `mlguard.clocks.unix_clock()` when not given.
+        sinks: Each takes every decision that is not NONE; see `deliver`.
+
+    Raises:
+        ConfigurationError: An argument is not of its kind.
+
+    Examples:
+        >>> from mlguard.rollout import Guardrail, RollbackEngine, RollbackPlan
+        >>> from mlguard.testing import ManualClock
+        >>> clock = ManualClock(1_700_000_000)
+        >>> plan = RollbackPlan([0.1, 0.5], guardrails=[Guardrail("errors")], bake=60)
+        >>> engine = RollbackEngine(plan, subject={"version": "7"}, clock=clock)
+        >>> for _ in range(3):
+        ...     engine.observe("baseline", requests=900, events={"errors": 9})
+        ...     engine.observe("canary", requests=100, events={"errors": 8})
+        ...     clock.advance(30)
+        ...     print(engine.decide().action, engine.share)
+        rollback 0.0
+        none 0.0
+        none 0.0
+        >>> print(engine.decide().reason)
+        errors: 8 of 100 requests of the canary, 9 of 900 of the baseline; ... is tolerated
+    """
+
+    __slots__ = (
+        "_state",
+        "act",
+        "approval",
+        "baseline",
+        "budget",
+        "clock",
+        "plan",
+        "sinks",
+        "subject",
+    )
+
+    def __init__(
+        self,
+        plan: RollbackPlan,
+        *,
+        subject: Mapping[str, str | int] | None = None,
+        baseline: str = "baseline",
+        act: bool = True,
+        approval: Check | None = None,
+        budget: Check | None = None,
+        clock: Clock | None = None,
+        sinks: Sequence[Sink] = (),
+    ) -> None:
+        super().__init__()
+        if not isinstance(plan, RollbackPlan):
+            raise refusal("plan", plan, "a RollbackPlan")
+        self.plan = plan
+        self.subject = {**subject_of(subject or {}), "baseline": name_of("baseline", baseline)}
+        self.act = bool(act)
+        self.approval = None if approval is None else checked(approval)
+        self.budget = None if budget is None else checked(budget)
+        self.clock: Clock = clock or unix_clock()
+        self.sinks = tuple(sinks)
+        self._state = State(Evidence.none(len(plan.guardrails)))
+
+    @property
+    def share(self) -> float:
+        """What the canary should get of the requests, 0 to 1; NaN while something else moves it."""
+        state = self._state
+        if state.phase is Phase.PROMOTED:
+            return 1.0
+        return 0.0 if state.phase in OVER else self.plan.shares[state.stage]
+
+    @property
+    def phase(self) -> str:
+        """Where the rollout stands: "stage", "hold", "rolled back" and so on."""
+        return self._state.phase.value
+
+    def observe(
+        self,
+        arm: Literal["canary", "baseline"],
+        *,
+        requests: int,
+        events: Mapping[str, int] | None = None,
+        interval: str | None = None,
+        source: str | None = None,
+        seq: int | None = None,
+    ) -> None:
+        """Count requests of one arm, and the events among them.
+
+        Args:
+            arm: "canary" or "baseline".
+            requests: How many.
+            events: By the name of a guardrail, how many of them had that event; 0 for those that
+                are left out. Other names are counted by nobody, and refused.
+            interval: Ties the reports of both arms together, such as the minute they are about;
+                since the last decision when not given. A report of an interval that is closed comes
+                too late, and is only counted.
+            source: Who reports, if the numbers are counters that only grow: then what is new is
+                worked out. A counter that is lower than before was reset.
+            seq: Number of the report of this source and arm: repeats and older ones are passed
+                over.
+
+        Raises:
+            ConfigurationError: A count is negative, no whole number or more than the requests, or
+                a name is unknown. Nothing was counted then.
+        """
+        if arm not in _ARMS:
+            raise refusal("arm", arm, f"one of {list(_ARMS)}")
+        total = whole("requests", requests)
+        names = [each.name for each in self.plan.guardrails]
+        given = dict(events or {})
+        if odd := sorted(given.keys() - {*names}):
+            raise refusal("events", odd, f"names of guardrails, {names}")
+        counts = {name: whole(f"events[{name!r}]", count) for name, count in given.items()}
+        for name, count in counts.items():
+            if count > total:
+                raise refusal(f"events[{name!r}]", count, f"at most requests = {total}")
+        if seq is not None and source is None:
+            raise refusal("seq", seq, "given with source")
+        label = "" if interval is None else name_of("interval", interval)
+        with self._lock:
+            state = self._state
+            if state.phase in OVER:
+                return
+            if source is not None:
+                place = f"{name_of('source', source)}/{arm}"
+                last = state.sources.get(place, {"seq": None, "requests": 0, "events": {}})
+                if seq is not None and last["seq"] is not None and seq <= last["seq"]:
+                    return
+                state = replace(
+                    state,
+                    sources={
+                        **state.sources,
+                        place: {"seq": seq, "requests": total, "events": counts},
+                    },
+                )
+                total, counts = _grown(last, total, counts)
+            self._state = machine.observed(state, _ARMS.index(arm), total, counts, label)
+
+    def decide(self) -> Decision:
+        """Close the intervals that both arms reported, and go one step.
+
+        Raises:
+            ExceptionGroup: Sinks failed; the step was taken, and `decide` may be called again.
+        """
+        now = finite("clock()", self.clock())
+        checks: dict[str, Verdict] = {}
+        for name, check in (("approval", self.approval), ("budget", self.budget)):
+            if check is not None:
+                checks[name] = ask(check)
+        with self._lock:
+            before = self._state.phase
+            self._state, outcome, found = deciding.decided(
+                self.plan, self._state, now, checks, act=self.act
+            )
+            decision = deciding.decision(
+                self.plan, self._state, outcome, found, now, self.subject, library_version()
+            )
+        if before not in OVER and decision.action != "none":
+            deliver([decision], *self.sinks)
+        return decision
+
+    def command(self, name: str, *, who: str, reason: str) -> None:
+        """Take an operator's command: "pause", "resume", "abort" or "promote" (by force).
+
+        Args:
+            name: Of the command.
+            who: Who gives it.
+            reason: Why; both stand in the next decision.
+
+        Raises:
+            ConfigurationError: The command is unknown, a text is empty, or the rollout is over.
+        """
+        if name not in _COMMANDS:
+            raise refusal("name", name, f"one of {list(_COMMANDS)}")
+        words = f"{name_of('who', who)}: {name_of('reason', reason)}"
+        with self._lock:
+            state = self._state
+            if state.phase in OVER:
+                raise refusal("name", name, f"given before the rollout is over ({state.phase})")
+            ends = {"abort": Phase.ABORTED, "promote": Phase.PROMOTED}
+            if name in ends:
+                self._state = replace(state, phase=ends[name], reason=f"{name} by {words}")
+            else:
+                self._state = replace(state, paused=words if name == "pause" else "")
+
+    def state(self) -> dict[str, Any]:
+        """Give all that is remembered, as plain JSON."""
+        own = {"kind": "rollback_engine", "schema": 1, "plan": self.plan.digest}
+        return {**own, **self._state.to_dict()}
+
+    def from_state(self, state: Mapping[str, Any]) -> Self:
+        """Make the same engine with what another remembered.
+
+        Raises:
+            ConfigurationError: This is no state of an engine, or one of another plan.
+        """
+        record = dict(state) if isinstance(state, Mapping) else {}
+        kind = record.pop("kind", None), record.pop("schema", None)
+        if kind != ("rollback_engine", 1):
+            raise refusal("state", state, "what state() of a rollback engine gave")
+        if (plan := record.pop("plan", None)) != self.plan.digest:
+            raise refusal("state", plan, f"of this plan, {self.plan.digest}")
+        other = copy(self)
+        try:
+            other._state = State.from_dict(record, len(self.plan.guardrails))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise refusal("state", sorted(record), f"whole: {error!r}") from None
+        return other
+
+    def __repr__(self) -> str:
+        return f"<RollbackEngine {self.phase}, share {self.share:g}>"
+
+
+def _grown(
+    last: Mapping[str, Any], requests: int, events: Mapping[str, int]
+) -> tuple[int, dict[str, int]]:
+    """Give what counters grew by; from zero where one of them was reset."""
+    before = last["events"]
+    reset = requests < last["requests"] or any(
+        count < before.get(name, 0) for name, count in events.items()
+    )
+    if reset:
+        return requests, dict(events)
+    grown = {name: count - before.get(name, 0) for name, count in events.items()}
+    return requests - last["requests"], grown

@@ -1,0 +1,221 @@
+"""What the counts of two arms say about a ratio of rates, however often one looks."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mlguard.stats import sequential
+from mlguard.stats.sequential import HARM, HARM_WEIGHTS, SAFE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mlguard.rollout.plan import Guardrail
+
+    Floats = NDArray[np.float64]
+
+_SPAN = np.linspace(math.log(0.02), math.log(50.0), 157)
+"""Logarithms of the ratios that an interval can end at: 5 % apart."""
+
+_PRIOR = np.exp(-0.5 * (_SPAN / 1.2) ** 2) + 0.02
+
+_KILL = np.array([0.6, 0.99])
+"""Rates of the alternatives for the fast kill: mostly failing, and failing always."""
+
+_FREQUENT = 0.1
+"""Above this rate of events the 2 × 2 test sees more than the origin of events does."""
+
+_HARMS = [0, *range(2, 2 + len(HARM))]
+"""The places of what the test for harm rests on."""
+
+_ORDERED = 2 + len(HARM) + len(SAFE)
+
+
+def _normal(weights: Floats) -> Floats:
+    found: Floats = weights / weights.sum()
+    return found
+
+
+_HARM_WEIGHTS, _SAFE_WEIGHTS = _normal(HARM_WEIGHTS), np.full(len(SAFE), 1.0 / len(SAFE))
+_PRIOR_WEIGHTS = _normal(_PRIOR)
+
+
+class Table:
+    """What the evidence needs of a plan's guardrails, laid out once. Immutable in use."""
+
+    __slots__ = ("ceilings", "logs", "once", "ratios", "turned")
+
+    def __init__(self, guardrails: Sequence[Guardrail]) -> None:
+        self.ratios = np.stack([ratios(each.tolerance, each.bound) for each in guardrails])
+        self.logs = np.log(self.ratios)
+        self.turned = np.array([each.direction == "decrease" for each in guardrails])
+        self.once = np.array([each.tolerance == 1.0 for each in guardrails])
+        self.ceilings = [
+            (np.log(_KILL / each.ceiling), np.log1p(-_KILL) - math.log1p(-each.ceiling))
+            for each in guardrails
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Sums of log-likelihoods of rate ratios, by guardrail. Immutable.
+
+    Evidence adds up over intervals, each with the shares that it really had; rates are never put
+    together across intervals or stages. So a rise that both arms share, a ramp and the hour of the
+    day say nothing about the canary.
+
+    Attributes:
+        logs: Of each guardrail and ratio, shape (guardrails, ratios).
+        frequent: What the 2 × 2 test found in intervals of frequent events, shape (guardrails,).
+        kills: Log-likelihood ratios against the ceilings, shape (guardrails, alternatives).
+        counts: Events of canary and baseline, shape (guardrails, 2).
+        requests: Of canary and baseline.
+    """
+
+    logs: Floats
+    frequent: Floats
+    kills: Floats
+    counts: NDArray[np.int64]
+    requests: tuple[int, int]
+
+    @classmethod
+    def none(cls, many: int) -> Self:
+        """Begin with nothing about so many guardrails."""
+        return cls(
+            np.zeros((many, _ORDERED + len(_SPAN))),
+            np.zeros(many),
+            np.zeros((many, len(_KILL))),
+            np.zeros((many, 2), dtype=np.int64),
+            (0, 0),
+        )
+
+    def after(
+        self, table: Table, requests: tuple[int, int], events: Sequence[tuple[int, int]]
+    ) -> Evidence:
+        """Add an interval in which both arms had requests."""
+        kills = self.kills + [
+            canary * hit + (requests[0] - canary) * miss
+            for (canary, _), (hit, miss) in zip(events, table.ceilings, strict=True)
+        ]
+        counts = np.array(events, dtype=np.int64).reshape(self.counts.shape)
+        total = self.requests[0] + requests[0], self.requests[1] + requests[1]
+        logs, frequent = self.logs, self.frequent
+        if counts.any():
+            logs, frequent = self._moved(table, requests, counts)
+        return Evidence(logs, frequent, kills, self.counts + counts, total)
+
+    def _moved(
+        self, table: Table, requests: tuple[int, int], counts: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        first, second = (
+            np.where(table.turned, requests[1 - place], requests[place])[:, None]
+            for place in (0, 1)
+        )
+        bad = np.where(table.turned, counts[:, 1], counts[:, 0])[:, None]
+        good = np.where(table.turned, counts[:, 0], counts[:, 1])[:, None]
+        total = np.log(table.ratios * first + second)
+        found = bad * (table.logs + np.log(first)) + good * np.log(second) - (bad + good) * total
+        frequent = self.frequent.copy()
+        for row in np.flatnonzero(self._frequent(table)).tolist():
+            turned = bool(table.turned[row])
+            frequent[row] += sequential.two_by_two(
+                (int(bad[row, 0]), int(first[row, 0])),
+                (int(good[row, 0]), int(second[row, 0])),
+                self._rates(row, turned=turned),
+            )
+            found[row, _HARMS] = 0.0
+        return self.logs + found, frequent
+
+    def _frequent(self, table: Table) -> NDArray[np.bool_]:
+        """Choose the test of the next interval by those before it."""
+        total = sum(self.requests)
+        often: NDArray[np.bool_] = self.counts.sum(axis=1) > _FREQUENT * total
+        return np.logical_and(often, table.once) if total else np.zeros_like(often)
+
+    def _rates(self, row: int, *, turned: bool) -> tuple[float, float]:
+        rates = [
+            sequential.learnt(int(k), n)
+            for k, n in zip(self.counts[row], self.requests, strict=True)
+        ]
+        return (rates[1], rates[0]) if turned else (rates[0], rates[1])
+
+    @property
+    def harm(self) -> Floats:
+        """Of each guardrail the log e-value against "no worse than the tolerance"."""
+        alternatives = self.logs[:, 2 : 2 + len(HARM)]
+        return sequential.mixture(alternatives, _HARM_WEIGHTS) - self.logs[:, 0] + self.frequent
+
+    @property
+    def safety(self) -> Floats:
+        """Of each guardrail the log e-value against "worse than the margin, or just so"."""
+        alternatives = self.logs[:, 2 + len(HARM) : _ORDERED]
+        return sequential.mixture(alternatives, _SAFE_WEIGHTS) - self.logs[:, 1]
+
+    def ratio(self, alpha: float) -> tuple[Floats, Floats]:
+        """Give the confidence sequence of each ratio of rates: valid at any look.
+
+        Args:
+            alpha: That the true ratio is ever left out.
+
+        Returns:
+            Lower ends, 0 where nothing is known, and upper ends, infinite likewise.
+        """
+        spans = self.logs[:, _ORDERED:]
+        inside = spans > (sequential.mixture(spans, _PRIOR_WEIGHTS) + math.log(alpha))[:, None]
+        return _ends(inside)
+
+    @property
+    def kill(self) -> float:
+        """The log e-value against "no event is more frequent than its ceiling", of all together."""
+        values = self.kills.ravel().tolist()
+        most = max(values)
+        return most + math.log(sum(math.exp(each - most) for each in values) / len(values))
+
+    @property
+    def digest(self) -> str:
+        """Stands for the evidence, to the last bit."""
+        parts = (self.logs, self.frequent, self.kills, self.counts, np.array(self.requests))
+        return hashlib.blake2b(b"".join(map(np.ndarray.tobytes, parts)), digest_size=8).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        arrays = ("logs", "frequent", "kills", "counts")
+        return {
+            **{name: getattr(self, name).tolist() for name in arrays},
+            "requests": list(self.requests),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], many: int) -> Self:
+        """Read what `to_dict` wrote of so many guardrails."""
+        empty = cls.none(many)
+        canary, baseline = record["requests"]
+        return cls(
+            np.array(record["logs"], dtype=np.float64).reshape(empty.logs.shape),
+            np.array(record["frequent"], dtype=np.float64).reshape(empty.frequent.shape),
+            np.array(record["kills"], dtype=np.float64).reshape(empty.kills.shape),
+            np.array(record["counts"], dtype=np.int64).reshape(empty.counts.shape),
+            (int(canary), int(baseline)),
+        )
+
+
+def ratios(tolerance: float, margin: float) -> Floats:
+    """Give the ratios whose likelihood a guardrail needs: nulls, alternatives, and the span."""
+    return np.concatenate([[tolerance, margin], tolerance * HARM, margin * SAFE, np.exp(_SPAN)])
+
+
+def _ends(inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Give the ends of the ratios that are not ruled out, one step further out on either side."""
+    last = len(_SPAN) - 1
+    first_in = inside.argmax(axis=1)
+    last_in = last - inside[:, ::-1].argmax(axis=1)
+    low = np.where(first_in > 0, np.exp(_SPAN[np.maximum(first_in - 1, 0)]), 0.0)
+    high = np.where(last_in < last, np.exp(_SPAN[np.minimum(last_in + 1, last)]), math.inf)
+    return low, high

@@ -1,0 +1,225 @@
+"""The states of a rollout, and its steps: pure, so that each decision can be replayed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from mlguard.rollout.evidence import Evidence
+from mlguard.stats import sequential
+from mlguard.stats.intervals import exact_proportion_interval
+
+if TYPE_CHECKING:
+    from mlguard.rollout.plan import RollbackPlan
+
+_SAFE = -math.log(0.05)
+"""Of a promotion of a canary that is worse by the margin: 5 %."""
+
+_ASTRAY = -math.log(0.001)
+"""Of finding a wrong share where there is none, which holds good canaries back: 0.1 %."""
+
+_LABELS = 1_000
+"""Closed intervals whose late reports are told from new ones."""
+
+
+class Phase(StrEnum):
+    """Where a rollout stands."""
+
+    PENDING = "pending"
+    STAGE = "stage"
+    HOLD = "hold"
+    APPROVAL = "awaiting approval"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+
+
+OVER = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.ABORTED, Phase.EXPIRED})
+"""Phases that nothing leads out of."""
+
+Counts = tuple[int, int]
+"""Of canary and baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What was reported of an interval so far. Immutable.
+
+    Attributes:
+        requests: Of canary and baseline.
+        events: Likewise, by name.
+    """
+
+    requests: Counts = (0, 0)
+    events: Mapping[str, Counts] = field(default_factory=dict)
+
+    def plus(self, place: int, requests: int, events: Mapping[str, int]) -> Interval:
+        """Add a report of one arm."""
+        found = dict(self.events)
+        for name, count in events.items():
+            found[name] = _plus(found.get(name, (0, 0)), place, count)
+        return Interval(_plus(self.requests, place, requests), found)
+
+    @property
+    def paired(self) -> bool:
+        """Whether both arms had requests."""
+        return min(self.requests) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is remembered of a rollout. Immutable.
+
+    Attributes:
+        evidence: From intervals that are closed.
+        phase: Where it stands.
+        stage: Number of the stage.
+        reason: Why it stands there.
+        began: When it began.
+        entered: When the stage began.
+        at_entry: Requests of both arms when the stage began.
+        no_data_since: Since when an arm has had no requests.
+        paused: Why an operator paused it, or nothing.
+        open: Intervals that are not closed, by name; that of "" is "since the last decision".
+        closed: Names of intervals that are.
+        sources: Of each source and arm its last number and counters.
+        late: Reports that came too late.
+    """
+
+    evidence: Evidence
+    phase: Phase = Phase.PENDING
+    stage: int = 0
+    reason: str = ""
+    began: float | None = None
+    entered: float = 0.0
+    at_entry: Counts = (0, 0)
+    no_data_since: float | None = None
+    paused: str = ""
+    open: Mapping[str, Interval] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    late: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        plain = ("stage", "reason", "began", "entered", "at_entry", "no_data_since", "paused")
+        return {
+            **{name: getattr(self, name) for name in (*plain, "late")},
+            "phase": self.phase.value,
+            "evidence": self.evidence.to_dict(),
+            "open": {
+                name: {
+                    "requests": list(each.requests),
+                    "events": {k: list(v) for k, v in each.events.items()},
+                }
+                for name, each in self.open.items()
+            },
+            "closed": list(self.closed),
+            "sources": dict(self.sources),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], many: int) -> Self:
+        """Read what `to_dict` wrote."""
+        given = dict(record)
+        given["phase"] = Phase(given["phase"])
+        given["evidence"] = Evidence.from_dict(given["evidence"], many)
+        given["open"] = {
+            name: Interval(
+                (each["requests"][0], each["requests"][1]),
+                {k: (v[0], v[1]) for k, v in each["events"].items()},
+            )
+            for name, each in given["open"].items()
+        }
+        given["closed"] = tuple(given["closed"])
+        given["at_entry"] = tuple(given["at_entry"])
+        return cls(**given)
+
+
+def _plus(counts: Counts, place: int, more: int) -> Counts:
+    return (counts[0] + more, counts[1]) if place == 0 else (counts[0], counts[1] + more)
+
+
+def observed(
+    state: State, place: int, requests: int, events: Mapping[str, int], interval: str
+) -> State:
+    """Take in a report of one arm."""
+    if interval in state.closed:
+        return replace(state, late=state.late + 1)
+    before = state.open.get(interval, Interval())
+    return replace(state, open={**state.open, interval: before.plus(place, requests, events)})
+
+
+def closed(plan: RollbackPlan, state: State) -> State:
+    """Turn the intervals in which both arms had requests into evidence."""
+    evidence, labels = state.evidence, list(state.closed)
+    waiting = {}
+    for name, interval in state.open.items():
+        if not interval.paired:
+            waiting[name] = interval
+            continue
+        events = [interval.events.get(each.name, (0, 0)) for each in plan.guardrails]
+        evidence = evidence.after(plan.table, interval.requests, events)
+        if name:
+            labels.append(name)
+    return replace(state, evidence=evidence, open=waiting, closed=tuple(labels[-_LABELS:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the evidence amounts to, guardrail by guardrail. Immutable.
+
+    Attributes:
+        harmful: Which guardrails are proven worse.
+        safe: Which are proven safe.
+        killed: Whether the canary fails too often, whatever the baseline does.
+        astray: Whether the share of requests is proven not to be the planned one.
+    """
+
+    harmful: tuple[bool, ...]
+    safe: tuple[bool, ...]
+    killed: bool
+    astray: bool
+
+
+def judged(plan: RollbackPlan, state: State) -> Judged:
+    """Hold the evidence against the plan."""
+    evidence = state.evidence
+    limits = plan.limits
+    harm, safety = evidence.harm.tolist(), evidence.safety.tolist()
+    events = evidence.counts.sum(axis=1).tolist()
+    harmful = tuple(
+        guardrail.kind != "success" and many >= guardrail.min_events and found >= limit
+        for guardrail, many, found, limit in zip(plan.guardrails, events, harm, limits, strict=True)
+    )
+    safe = tuple(found >= _SAFE for found in safety)
+    killed = plan.kills and evidence.kill >= plan.kill_limit
+    return Judged(harmful, safe, killed, _astray(plan, state))
+
+
+def _astray(plan: RollbackPlan, state: State) -> bool:
+    planned = plan.shares[state.stage]
+    canary, baseline = in_stage(state)
+    if math.isnan(planned) or plan.mismatch == "ignore":
+        return False
+    return sequential.mismatch(canary, canary + baseline, planned) >= _ASTRAY
+
+
+def in_stage(state: State) -> Counts:
+    """Count the requests of this stage that are evidence."""
+    now, before = state.evidence.requests, state.at_entry
+    return now[0] - before[0], now[1] - before[1]
+
+
+def excess(evidence: Evidence, row: int) -> float:
+    """Give how many events the canary may have had beyond the baseline's rate, at 95 %."""
+    canary, baseline = (int(each) for each in evidence.counts[row])
+    n_c, n_b = evidence.requests
+    if not n_c:
+        return 0.0
+    lowest = exact_proportion_interval(min(baseline, n_b), n_b, 0.9)[0] if n_b else 0.0
+    return max(canary - n_c * lowest, 0.0)

@@ -1,0 +1,250 @@
+"""What a candidate must not do, how far it may go at each stage, and what follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlguard.arguments import instances, name_of, real, refusal, seconds, share, whole
+from mlguard.policies.episodes import digest
+from mlguard.rollout.evidence import Table
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+_KILL = 0.1
+"""Part of alpha that is kept for the fast kill."""
+
+_MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guardrail:
+    """One kind of event that a canary must not have oftener, or seldomer. Immutable.
+
+    Args:
+        name: Of the events, as in `observe(events={"errors": 3})`: errors, answers over 50 ms,
+            calls over their cost, drift alarms, conversions.
+        kind: "guardrail" must not be worse and must be proven safe before a promotion;
+            "deterioration" must not be worse, and holds no promotion back; "success" must be
+            proven better, and does not roll back.
+        direction: "increase" if more events are worse, "decrease" if fewer are.
+        tolerance: The ratio of rates, worse over better, that is no harm yet. 1 by default: any
+            increase counts, once it is proven.
+        margin: The ratio that is not acceptable: a promotion needs proof of less. For "success"
+            the proof is of less than `margin`, 1 by default: better than the baseline.
+        weight: Its part of the plan's alpha, beside those of the others.
+        action: What harm leads to: "rollback", "hold" or "notify".
+        min_events: Fewer events than this in both arms together are no reason to roll back.
+        ceiling: A canary whose rate is proven to lie above this is stopped at once, whatever the
+            baseline does; above the worst rate that is normal.
+
+    Raises:
+        ConfigurationError: An argument is not of its kind or range.
+
+    References:
+        M. Schultzberg, S. Ankargren, M. Frånberg, "Risk-aware product decisions in A/B tests with
+        multiple metrics", 2024, for the kinds.
+    """
+
+    name: str
+    _: KW_ONLY
+    kind: Literal["guardrail", "deterioration", "success"] = "guardrail"
+    direction: Literal["increase", "decrease"] = "increase"
+    tolerance: float = 1.0
+    margin: float | None = None
+    weight: float = 1.0
+    action: Literal["rollback", "hold", "notify"] = "rollback"
+    min_events: int = 3
+    ceiling: float = 0.25
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        name_of("name", self.name)
+        for name, allowed in (
+            ("kind", ("guardrail", "deterioration", "success")),
+            ("direction", ("increase", "decrease")),
+            ("action", ("rollback", "hold", "notify")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise refusal(name, getattr(self, name), f"one of {list(allowed)}")
+        if self.margin is None:
+            put(self, "margin", 1.0 if self.kind == "success" else 2.0)
+        for name in ("tolerance", "margin", "weight"):
+            put(self, name, _positive(name, getattr(self, name)))
+        if self.kind != "success" and not self.bound > self.tolerance:
+            raise refusal("margin", self.margin, f"above tolerance = {self.tolerance}")
+        whole("min_events", self.min_events, least=1)
+        share("ceiling", self.ceiling)
+
+    @property
+    def bound(self) -> float:
+        """The margin."""
+        return float(self.margin or math.nan)
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether harm rolls back."""
+        return self.action == "rollback" and self.kind != "success"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        names = ("name", "kind", "direction", "tolerance", "margin", "weight", "action")
+        return {name: getattr(self, name) for name in (*names, "min_events", "ceiling")}
+
+
+@dataclass(frozen=True, slots=True)
+class BlastRadius:
+    """How much a candidate may touch before it is proven. Immutable.
+
+    Args:
+        requests: The most requests that the canary may answer.
+        excess_events: The most events of a guardrail beyond those that the baseline would have had,
+            by the upper end of a 95 % interval.
+
+    Raises:
+        ConfigurationError: A limit is not positive.
+    """
+
+    requests: int | None = None
+    excess_events: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.requests is not None:
+            whole("requests", self.requests, least=1)
+        if self.excess_events is not None:
+            _positive("excess_events", self.excess_events)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RollbackPlan:
+    """How a candidate goes out, and what stops it. Immutable.
+
+    Alpha is the plan's: the chance that a canary that is no worse is ever rolled back, at any
+    number of looks, is at most alpha. A tenth of it is kept for the fast kill, the rest is split
+    among the guardrails that roll back, by weight. A promotion needs each guardrail's proof of
+    safety at 0.05; since all are needed, that is not split: a canary that is worse by the margin
+    in any of them is promoted in at most 5 % of rollouts.
+
+    Args:
+        stages: The shares of the requests that the canary gets, one after the other; "external"
+            where something else moves the share.
+        guardrails: What the canary must not do.
+        alpha: Of a false rollback.
+        blast_radius: How much may be touched before a proof; then the canary is rolled back.
+        bake: How long each stage lasts at least, seconds or a timedelta.
+        bake_requests: How many canary requests each stage has at least.
+        max_duration: After this the plan ends, seconds or a timedelta; None for no end.
+        on_inconclusive: What it ends with, if nothing is proven: "hold" or "rollback".
+        on_no_data: What an interval without data of one arm leads to: "hold", or "rollback" once it
+            has lasted for `no_data_deadline`.
+        no_data_deadline: Seconds or a timedelta.
+        approvals: The stages (from 0) that need an approval before they begin, and "promote".
+        mismatch: What a wrong share of requests leads to: "hold" or "ignore". With "external" there
+            is no share to compare with.
+
+    Raises:
+        ConfigurationError: An argument is not of its kind or range.
+    """
+
+    stages: Sequence[float] | Literal["external"] = (0.01, 0.05, 0.25, 0.5)
+    _: KW_ONLY
+    guardrails: Sequence[Guardrail]
+    alpha: float = 0.05
+    blast_radius: BlastRadius = field(default_factory=BlastRadius)
+    bake: float | timedelta = 600.0
+    bake_requests: int = 0
+    max_duration: float | timedelta | None = None
+    on_inconclusive: Literal["hold", "rollback"] = "hold"
+    on_no_data: Literal["hold", "rollback"] = "hold"
+    no_data_deadline: float | timedelta = 3_600.0
+    approvals: Sequence[int | str] = ()
+    mismatch: Literal["hold", "ignore"] = "hold"
+    digest: str = field(init=False)
+    table: Table = field(init=False, repr=False)
+    limits: tuple[float, ...] = field(init=False, repr=False)
+    kill_limit: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        if self.stages != "external":
+            shares = tuple(share("stages", each) for each in _listed("stages", self.stages))
+            if not shares or list(shares) != sorted({*shares}):
+                raise refusal("stages", self.stages, 'rising shares between 0 and 1, or "external"')
+            put(self, "stages", shares)
+        given = instances((Guardrail,), "guardrails", self.guardrails)
+        put(self, "guardrails", given)
+        names = [each.name for each in given]
+        if not names or len({*names}) < len(names):
+            raise refusal("guardrails", names, "one or more, of different names")
+        share("alpha", self.alpha)
+        put(self, "bake", 0.0 if self.bake == 0 else seconds("bake", self.bake))
+        whole("bake_requests", self.bake_requests)
+        if self.max_duration is not None:
+            put(self, "max_duration", seconds("max_duration", self.max_duration))
+        put(self, "no_data_deadline", seconds("no_data_deadline", self.no_data_deadline))
+        for name, allowed in (
+            ("on_inconclusive", ("hold", "rollback")),
+            ("on_no_data", ("hold", "rollback")),
+            ("mismatch", ("hold", "ignore")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise refusal(name, getattr(self, name), f"one of {list(allowed)}")
+        put(self, "approvals", tuple(_listed("approvals", self.approvals)))
+        known = {*range(len(self.shares)), "promote"}
+        if odd := [each for each in self.approvals if each not in known]:
+            raise refusal("approvals", odd, 'numbers of stages, from 0, and "promote"')
+        put(self, "digest", digest(self.to_dict()))
+        split = self.split
+        limits = tuple(-math.log(split.get(each.name, self.alpha)) for each in given)
+        put(self, "limits", limits)
+        put(self, "kill_limit", -math.log(split["fast kill"]))
+        put(self, "table", Table(given))
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each stage; one unknown stage where something else moves it."""
+        return (math.nan,) if self.stages == "external" else tuple(map(float, self.stages))
+
+    @property
+    def kills(self) -> bool:
+        """Whether the fast kill applies: some guardrail rolls back, and bad is more."""
+        return any(each.rolls_back and each.direction == "increase" for each in self.guardrails)
+
+    @property
+    def split(self) -> dict[str, float]:
+        """The alpha of each guardrail that rolls back, and that of the fast kill."""
+        rolling = [each for each in self.guardrails if each.rolls_back]
+        total = sum(each.weight for each in rolling)
+        kept = (1.0 - _KILL) * self.alpha
+        found = {each.name: kept * each.weight / total for each in rolling}
+        return {**found, "fast kill": _KILL * self.alpha}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        plain = (
+            *("alpha", "bake", "bake_requests", "max_duration", "on_inconclusive", "on_no_data"),
+            *("no_data_deadline", "mismatch"),
+        )
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "stages": self.stages if self.stages == "external" else list(self.shares),
+            "guardrails": [each.to_dict() for each in self.guardrails],
+            "blast_radius": [self.blast_radius.requests, self.blast_radius.excess_events],
+            "approvals": list(self.approvals),
+        }
+
+
+def _positive(parameter: str, value: object) -> float:
+    number = real(parameter, value)
+    if not 0.0 < number < math.inf:
+        raise refusal(parameter, value, "a positive number")
+    return number
+
+
+def _listed(parameter: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise refusal(parameter, value, "a list")
+    return value
