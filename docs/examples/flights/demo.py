@@ -12,6 +12,7 @@ import act3
 import act4
 import act5
 import act6
+import act7
 import report
 import story
 from terminal import Screen
@@ -23,6 +24,7 @@ ACTS: Final[tuple[story.Act, ...]] = (
     act4.play,
     act5.play,
     act6.play,
+    act7.play,
 )
 REPORT: Final = Path(__file__).resolve().parents[3] / "build" / "demo" / "report.html"
 

@@ -121,6 +121,11 @@ class RollbackEngine(Locked):
         """Where the rollout stands: "stage", "hold", "rolled back" and so on."""
         return self._state.phase.value
 
+    @property
+    def findings(self) -> tuple[dict[str, Any], ...]:
+        """What the evidence says of each guardrail now, as decisions carry it in `because`."""
+        return deciding.because(self.plan, self._state, machine.judged(self.plan, self._state))
+
     def observe(
         self,
         arm: Literal["canary", "baseline"],

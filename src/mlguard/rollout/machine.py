@@ -41,6 +41,10 @@ class Phase(StrEnum):
 OVER = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.ABORTED, Phase.EXPIRED})
 """Phases that nothing leads out of."""
 
+_APART = math.log(4.0)
+"""Evidence that it is the canary's fault, without which nothing is killed fast: in an incident that
+both arms share, events are more frequent than any ceiling, and no canary should go for that."""
+
 Counts = tuple[int, int]
 """Of canary and baseline."""
 
@@ -197,7 +201,8 @@ def judged(plan: RollbackPlan, state: State) -> Judged:
         for guardrail, many, found, limit in zip(plan.guardrails, events, harm, limits, strict=True)
     )
     safe = tuple(found >= _SAFE for found in safety)
-    killed = plan.kills and evidence.kill >= plan.kill_limit
+    worst = max((e for e, g in zip(harm, plan.guardrails, strict=True) if g.rolls_back), default=0)
+    killed = plan.kills and evidence.kill >= plan.kill_limit and worst >= _APART
     return Judged(harmful, safe, killed, _astray(plan, state))
 
 

@@ -38,8 +38,9 @@ class Guardrail:
         weight: Its part of the plan's alpha, beside those of the others.
         action: What harm leads to: "rollback", "hold" or "notify".
         min_events: Fewer events than this in both arms together are no reason to roll back.
-        ceiling: A canary whose rate is proven to lie above this is stopped at once, whatever the
-            baseline does; above the worst rate that is normal.
+        ceiling: A canary whose rate is proven to lie above this is stopped at once, after seven
+            requests if all fail, unless the baseline fares alike; above the worst rate that is
+            normal.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
