@@ -107,9 +107,9 @@ def test_nothing_measured_is_unknown() -> None:
     ("measure", "policy", "reason"),
     [
         (no_route, at_most(1.0), r"crashed: ConnectionError: no route"),
-        (lambda: None, at_most(1.0), r"crashed: TypeError"),
-        (lambda: 0.5, at_most(1.0), r"crashed: TypeError"),
-        (lambda: "p99", at_most(1.0), r"crashed: AttributeError"),
+        (lambda: None, at_most(1.0), r"crashed: ConfigurationError: measure\(\) = None"),
+        (lambda: 0.5, at_most(1.0), r"crashed: ConfigurationError: measure\(\) = 0.5"),
+        (lambda: "p99", at_most(1.0), r"crashed: ConfigurationError: measure\(\) = 'p'"),
         (P99, lambda _: True, r"crashed: ConfigurationError: policy\(...\) = True: must be Verdict"),
         (lambda: [P99, P99], lambda _: None, r"crashed: ConfigurationError"),
         (P99, lambda: None, r"crashed: TypeError"),

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from scipy import special
 
-from mlguard.arguments import finite, refusal, share
-from mlguard.drift.cells import Ranges
+from mlguard.arguments import finite, refusal
+from mlguard.drift.cells import Levels, Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,6 +47,8 @@ class Injection:
     def __call__(self, profile: Profile, strength: float) -> Profile:
         """Give the profile with drift in it."""
         layout = self.reference.layout
+        if not 0.0 <= finite("strength", strength) <= 1.0:
+            raise refusal("strength", strength, "between 0 and 1")
         if not profile.layout.fits(layout):
             raise refusal("profile", profile.layout.digest, f"one of reference {layout.digest}")
         if strength not in self._known:
@@ -63,14 +66,15 @@ class Injection:
 
 
 def shifted(reference: Reference, by: float, *, columns: Sequence[str] | None = None) -> Injection:
-    """Make an injection: the mean of columns moves by so many standard deviations.
+    """Make an injection: columns move by so many standard deviations.
 
-    Within its cell a number is taken to lie anywhere alike, so the effect comes out a little
-    larger, by up to a sixth. Of a column of levels, the share by / 2
-    of each level goes to the next.
+    Each value goes from its rank in the reference to the one that it would have if a normal column
+    were shifted so far, which `compare` sees as an effect of that size. It stays within the
+    reference's range. Of a column of levels or times, the share by / 2 of each level goes to the
+    next one, or to the one before if `by` is negative.
 
     Args:
-        reference: Whose profiles it takes, which knows the standard deviations.
+        reference: Whose profiles it takes.
         by: How far, at full strength; negative is down.
         columns: Which columns; all when not given.
 
@@ -82,27 +86,23 @@ def shifted(reference: Reference, by: float, *, columns: Sequence[str] | None = 
         >>> from mlguard import Reference
         >>> from mlguard.drift import shifted
         >>> rng = np.random.default_rng(4)
-        >>> reference = Reference.fit({"amount": rng.normal(size=10_000)})
-        >>> today = reference.profile({"amount": rng.normal(size=5_000)})
+        >>> reference = Reference.fit({"amount": rng.lognormal(size=10_000)})
+        >>> today = reference.profile({"amount": rng.lognormal(size=5_000)})
         >>> moved = shifted(reference, 0.5)(today, 1.0)
         >>> print(round(reference.compare(moved).columns["amount"].effect, 1), moved.rows)
-        0.6 5000
+        0.5 5000
     """
     size = finite("by", by)
 
     def spread(cells: Cells, counts: NDArray[np.int64], strength: float) -> Floats:
         if isinstance(cells, Ranges):
-            middle, _ = _middles(cells)
-            weights = counts[1:-2] + 1e-9
-            mean = np.average(middle, weights=weights)
-            sd = math.sqrt(np.average((middle - mean) ** 2, weights=weights))
-            return _onto(cells, lambda value: value + strength * size * sd)
+            return _ranked(counts, size * strength)
         shares = np.eye(cells.size)
         part = min(abs(size) / 2.0 * strength, 1.0)
-        levels = cells.size - 1
+        levels = len(cells.names) if isinstance(cells, Levels) else cells.size - 1
         for place in range(levels):
             shares[place, place] -= part
-            shares[place, (place + 1) % levels] += part
+            shares[place, (place + (1 if size > 0.0 else -1)) % levels] += part
         return shares
 
     return Injection(reference, _columns(reference, columns), spread)
@@ -110,6 +110,8 @@ def shifted(reference: Reference, by: float, *, columns: Sequence[str] | None = 
 
 def scaled(reference: Reference, factor: float, *, columns: Sequence[str]) -> Injection:
     """Make an injection: a unit error, all numbers of columns times a factor.
+
+    Within its cell a number is taken to lie anywhere alike.
 
     Args:
         reference: Whose profiles it takes.
@@ -139,13 +141,15 @@ def vanished(
 
     Args:
         reference: Whose profiles it takes.
-        part: Which share, at full strength.
+        part: Which share, at full strength; 1 for a feed that is gone.
         columns: Which columns; all when not given.
 
     Raises:
-        ConfigurationError: A column is unknown, or `part` is not between 0 and 1.
+        ConfigurationError: A column is unknown, or `part` is not above 0 and at most 1.
     """
-    most = share("part", part)
+    most = finite("part", part)
+    if not 0.0 < most <= 1.0:
+        raise refusal("part", part, "above 0, and at most 1")
 
     def spread(cells: Cells, counts: NDArray[np.int64], strength: float) -> Floats:
         del counts
@@ -164,12 +168,27 @@ def _columns(reference: Reference, columns: Sequence[str] | None) -> tuple[str, 
     return tuple(names)
 
 
+def _ranked(counts: NDArray[np.int64], by: float) -> Floats:
+    """Move ranks as those of a normal column that is shifted."""
+    ordered = counts[1:-2].astype(np.float64)
+    upto = np.cumsum(ordered) / max(float(ordered.sum()), 1.0)
+    since, part = upto - ordered / max(float(ordered.sum()), 1.0), np.diff(upto, prepend=0.0)
+    before = special.ndtr(special.ndtri(np.minimum(upto, 1.0)) - by)  # where each rank came from
+    below = (before[None, :] - since[:, None]) / np.where(part > 0.0, part, 1.0)[:, None]
+    shares = np.eye(len(counts))
+    moved = np.diff(np.clip(below, 0.0, 1.0), axis=1, prepend=0.0)
+    held = part > 0.0
+    shares[1:-2, 1:-2][held] = moved[held]
+    return shares
+
+
 def _middles(cells: Ranges) -> tuple[Floats, Floats]:
     """Give the middle of each finite cell, and half its width; the outer two lie at their edge."""
     edges = np.array(cells.edges)
     low, high = edges[:-1].copy(), edges[1:].copy()
     if len(low) > 1:
-        low[0], high[-1] = high[0], low[-1]
+        low[0] = high[0]
+        low[-1] = high[-1] = np.nextafter(low[-1], math.inf)
     else:
         low[0] = high[0] = 0.0
     return (low + high) / 2.0, (high - low) / 2.0
@@ -181,7 +200,7 @@ def _onto(cells: Ranges, moves: Callable[[Floats], Floats]) -> Floats:
     low, high = moves(middle - half), moves(middle + half)
     width = np.where(high > low, high - low, 1.0)
     thresholds = cells.thresholds
-    ends = np.clip(thresholds, low.min() - 1.0, high.max() + 1.0)
+    ends = np.clip(thresholds, low.min() - 1.0, high.max() + 1.0)  # or differences overflow
     below = np.clip((ends[None, :] - low[:, None]) / width[:, None], 0.0, 1.0)
     below[:, -1] = 1.0
     point = (high <= low)[:, None]

@@ -33,6 +33,8 @@ class Rung(NamedTuple):
         acted: Whether the action was taken in this episode.
         changes: Which of the last evaluations began or ended an episode, as bits.
         flaps: Whether it begins and ends so often that it may only alert.
+        subject: What the episode is about, from its first decision on.
+        stamp: What the clock said when the newest event time came; None without event times.
     """
 
     held: Held = NOTHING
@@ -41,6 +43,8 @@ class Rung(NamedTuple):
     acted: bool = False
     changes: int = 0
     flaps: bool = False
+    subject: tuple[tuple[str, str], ...] = ()
+    stamp: float | None = None
 
 
 State: TypeAlias = tuple[Rung, ...]
@@ -93,7 +97,7 @@ class Rules:
                     decisions.append(
                         self._decision(self.responses[place], old, Action.RESOLVE, asked)
                     )
-                rungs[place] = rung._replace(told=False, acted=False)
+                rungs[place] = rung._replace(told=False, acted=False, subject=())
         return tuple(rungs), decisions
 
     def firing(self, rungs: Sequence[Rung]) -> frozenset[str]:
@@ -109,18 +113,25 @@ class Rules:
             if answer is None:
                 rungs.append(rung)
                 continue
-            held = response.terms.step(rung.held, answer, now if at is None else at)
-            rungs.append(rung if held is rung.held else self._moved(rung, held))
+            stamp = rung.stamp
+            if at is not None:
+                stamp = now
+            elif stamp is None or rung.held.at is None:
+                at = now
+            else:  # a crash among event times, which may lie far behind the clock
+                at, stamp = rung.held.at + max(now - stamp, 0.0), now
+            held = response.terms.step(rung.held, answer, at)
+            rungs.append(rung if held is rung.held else self._moved(rung, held, stamp))
         return rungs
 
-    def _moved(self, rung: Rung, held: Held) -> Rung:
+    def _moved(self, rung: Rung, held: Held, stamp: float | None) -> Rung:
         changed = held.firing is not rung.held.firing
         if self.flapping is None or not (changed or rung.changes):
-            return Rung(held, *rung[1:])
+            return Rung(held, *rung[1:-1], stamp)
         changes = ((rung.changes << 1) | changed) & ((1 << _CHANGES) - 1)
         share = sum(w for place, w in enumerate(_WEIGHTS) if changes >> place & 1) / _CHANGES
         flaps = share > self.flapping[0 if rung.flaps else 1]
-        return Rung(held, rung.taken, rung.told, rung.acted, changes, flaps)
+        return Rung(held, rung.taken, rung.told, rung.acted, changes, flaps, rung.subject, stamp)
 
     def _open(
         self, response: Response, rung: Rung, asked: Asked, decisions: list[Decision]
@@ -128,6 +139,8 @@ class Rules:
         """Take the action of an episode, or keep it for later."""
         alert = response.action is Action.ALERT
         why_not = self.withheld(response, rung, asked)
+        if not rung.subject:
+            rung = rung._replace(subject=tuple(sorted(_common(_named(response, asked)).items())))
         if not why_not:
             decisions.append(self._decision(response, rung, response.action, asked))
             times = (*rung.taken, asked.now)
@@ -144,23 +157,15 @@ class Rules:
 
     def withheld(self, response: Response, rung: Rung, asked: Asked) -> str:
         """Say what holds an action back, or nothing."""
-        return next(filter(None, self._reasons(response, rung, asked)), "")
+        others = self._reasons(response, rung, asked)
+        return next(others, "") or next(self._unmet(response, asked), "")
 
-    def _reasons(self, response: Response, rung: Rung, asked: Asked) -> Iterator[str]:
-        now = asked.now
-        if waiver := self._waiver(response, now):
-            yield f"waived by {waiver}"
-        if others := [name for name in response.unless if name in asked.firing]:
-            yield f"{' and '.join(others)} fires"
-        if rung.taken and now - rung.taken[-1] < response.cooldown:
-            yield f"it cools down until {iso(rung.taken[-1] + response.cooldown)}"
-        if response.at_most is not None:
-            number, period = response.at_most
-            recent = [at for at in rung.taken if now - at < period]
-            if len(recent) >= number:
-                yield f"taken {len(recent)} times since {iso(recent[0])}, which is the most"
-        if rung.flaps and response.action is not Action.ALERT:
-            yield "it begins and ends so often (flapping) that it may only alert"
+    def asks(self, response: Response, rung: Rung, asked: Asked) -> bool:
+        """Tell whether what the needs say decides whether the action is taken now."""
+        waits = bool(response.needs) and rung.held.firing and not rung.acted
+        return waits and not next(self._reasons(response, rung, asked), "")
+
+    def _unmet(self, response: Response, asked: Asked) -> Iterator[str]:
         if response.needs:
             said = asked.needs.get(response.name)
             if said is None:
@@ -171,6 +176,22 @@ class Rules:
                 if not each.ok
             )
 
+    def _reasons(self, response: Response, rung: Rung, asked: Asked) -> Iterator[str]:
+        now = asked.now
+        if waiver := self._waiver(response, now):
+            yield f"waived by {waiver}"
+        if rung.flaps and response.action is not Action.ALERT:
+            yield "it begins and ends so often (flapping) that it may only alert"
+        if others := [name for name in response.unless if name in asked.firing]:
+            yield f"{' and '.join(others)} fires"
+        if rung.taken and now - rung.taken[-1] < response.cooldown:
+            yield f"it cools down until {iso(rung.taken[-1] + response.cooldown)}"
+        if response.at_most is not None:
+            number, period = response.at_most
+            recent = [at for at in rung.taken if now - at < period]
+            if len(recent) >= number:
+                yield f"taken {len(recent)} times since {iso(recent[0])}, which is the most"
+
     def _decision(
         self,
         response: Response,
@@ -179,8 +200,8 @@ class Rules:
         asked: Asked,
         why_not: str = "",
     ) -> Decision:
-        named = tuple(asked.verdicts[name] for name in response.bad if name in asked.verdicts)
-        subject = _common([each.subject for each in named])
+        named = _named(response, asked)
+        subject = dict(rung.subject)
         start = rung.held.start
         told = "; ".join(map(told_of, named))
         since = "" if start is None else f" since {iso(start)}"
@@ -221,22 +242,38 @@ def digest(value: Any) -> str:
 
 def rung_from(record: Mapping[str, Any]) -> Rung:
     """Read what `rung_to` wrote."""
-    taken = tuple(moment("state", at) for at in record["taken"])
     told, acted, flaps = (bool(record[name]) for name in ("told", "acted", "flaps"))
+    stamp = record["stamp"]
     return Rung(
-        held_from(record["held"]), taken, told, acted, whole("state", record["changes"]), flaps
+        held_from(record["held"]),
+        tuple(moment("state", at) for at in record["taken"]),
+        told,
+        acted,
+        whole("state", record["changes"]),
+        flaps,
+        tuple((str(name), str(value)) for name, value in record["subject"]),
+        None if stamp is None else moment("state", stamp),
     )
 
 
 def rung_to(rung: Rung) -> dict[str, Any]:
     """Write a rung as plain JSON."""
-    return {**rung._asdict(), "held": list(rung.held), "taken": list(rung.taken)}
+    lists = {
+        "held": list(rung.held),
+        "taken": list(rung.taken),
+        "subject": [list(each) for each in rung.subject],
+    }
+    return {**rung._asdict(), **lists}
 
 
-def _common(subjects: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    if not subjects:
+def _named(response: Response, asked: Asked) -> tuple[Verdict, ...]:
+    return tuple(asked.verdicts[name] for name in response.bad if name in asked.verdicts)
+
+
+def _common(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    if not verdicts:
         return {}
-    first, *others = subjects
+    first, *others = (each.subject for each in verdicts)
     return {key: value for key, value in first.items() if all(o.get(key) == value for o in others)}
 
 

@@ -161,7 +161,7 @@ class Remembering(Locked):
         with self._lock:
             before = self._states.get(measurement.name)
             after, verdict = self.policy.step(before, measurement)
-            self._states[measurement.name] = after
+            self._states = {**self._states, measurement.name: after}
         return verdict
 
     def hold(self) -> None:
@@ -180,11 +180,15 @@ class Remembering(Locked):
         Raises:
             ConfigurationError: This is no state of a guard.
         """
-        if not isinstance(state, Mapping) or (state.get("kind"), state.get("schema")) != (
-            "guard",
-            1,
+        known = state if isinstance(state, Mapping) else {}
+        kept = known.get("measurements")
+        if (known.get("kind"), known.get("schema")) != ("guard", 1) or not isinstance(
+            kept, Mapping
         ):
             raise refusal("state", state, "what guard.state() gave")
+        for name, each in kept.items():
+            if each is not None and (not isinstance(each, list) or len(each) != 3):  # noqa: PLR2004
+                raise refusal(f"state of {name}", each, "what guard.state() gave")
         other = copy(self)
-        other._states = dict(state["measurements"])
+        other._states = dict(kept)
         return other

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
-from mlguard.arguments import instances, real, refusal
+from mlguard.arguments import instances, moment, real, refusal
 from mlguard.checks import ask
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
@@ -70,7 +70,7 @@ class ResponsePolicy(Locked):
         ['alert', 'retrain', 'resolve']
     """
 
-    __slots__ = ("_rules", "_state", "_verdicts", "clock")
+    __slots__ = ("_needs", "_rules", "_state", "_verdicts", "clock")
 
     def __init__(
         self,
@@ -88,6 +88,8 @@ class ResponsePolicy(Locked):
         for each in rungs:
             if odd := [name for name in each.unless if name not in names or name == each.name]:
                 raise refusal("unless", odd, f"names of other responses, among {names}")
+        if not isinstance(waivers, Mapping | None):
+            raise refusal("waivers", waivers, "a mapping of names of responses to waivers")
         silent = dict(waivers or {})
         instances((Waiver,), "waivers", silent.values())
         if odd := sorted(silent.keys() - {*names}):
@@ -95,7 +97,8 @@ class ResponsePolicy(Locked):
         settings = {"responses": [each.to_dict() for each in rungs], "flapping": _shares(flapping)}
         self._rules = Rules(rungs, silent, _shares(flapping), bool(dry_run), digest(settings))
         self._state = self.begin()
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: Mapping[str, Verdict] = {}
+        self._needs: Needs = {}
         self.clock: Clock = clock or unix_clock()
 
     @property
@@ -123,14 +126,15 @@ class ResponsePolicy(Locked):
             if each.name in given:
                 raise refusal("verdicts", f"two of {each.name}", "verdicts of different names")
             given[each.name] = each
-        now = self.clock()
+        now = moment("clock()", self.clock())
         needs = {
             each.name: tuple(ask(check) for check in each.needs)
             for each in self._due(self._state, given, now)
         }
         with self._lock:
             self._state, decisions = self._rules.step(self._state, given, now, needs)
-            self._verdicts |= given
+            self._verdicts = {**self._verdicts, **given}
+            self._needs = {**self._needs, **needs}
         return decisions
 
     def begin(self) -> State:
@@ -141,8 +145,10 @@ class ResponsePolicy(Locked):
         """Find the responses whose needs must be asked: what they say may matter in this step."""
         if not any(each.needs for each in self.responses):
             return []
-        rungs = zip(self.responses, self._rules.held(state, verdicts, now), strict=True)
-        return [each for each, rung in rungs if each.needs and rung.held.firing and not rung.acted]
+        rungs = self._rules.held(state, verdicts, now)
+        asked = Asked(verdicts, now, {}, self._rules.firing(rungs))
+        pairs = zip(self.responses, rungs, strict=True)
+        return [each for each, rung in pairs if self._rules.asks(each, rung, asked)]
 
     def step(
         self,
@@ -169,7 +175,7 @@ class ResponsePolicy(Locked):
         """Say of each response where it stands, since when, and what would have to differ."""
         with self._lock:
             state, verdicts = self._state, dict(self._verdicts)
-        asked = Asked(verdicts, self.clock(), {}, self._rules.firing(state))
+        asked = Asked(verdicts, self.clock(), self._needs, self._rules.firing(state))
         lines = []
         for response, rung in zip(self.responses, state, strict=True):
             lines.append(f"{response.name}: {self._stands(response, rung, asked)}")
@@ -257,6 +263,8 @@ def default_ladder(
 def _shares(flapping: tuple[float, float] | None) -> tuple[float, float] | None:
     if flapping is None:
         return None
+    if not isinstance(flapping, tuple | list) or len(flapping) != 2:  # noqa: PLR2004 -- as it says
+        raise refusal("flapping", flapping, "two shares, or None")
     low, high = (real("flapping", each) for each in flapping)
     if not 0.0 < low < high < 1.0:
         raise refusal("flapping", flapping, "two shares, the first below the second")

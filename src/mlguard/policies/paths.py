@@ -166,19 +166,29 @@ class Tables:
                 series = {**series, **self.drifts[course.name][level]}
             verdicts = {name: each[place] for name, each in series.items()}
             for name, judge in self.judges.items():
-                memory[name], verdicts[name] = judge.step(memory[name], verdicts[name])
+                memory[name], verdict = judge.step(memory[name], verdicts[name])
+                verdicts[name] = replace(verdict, name=name)
             if step == onset and alarms:
                 delay = 0  # the alarm was on already
             state, decisions = policy.step(state, verdicts, step * self.every, needs)
             for decision in decisions:
-                resolved = decision.action is Action.RESOLVE
-                (alarms.discard if resolved else alarms.add)(decision.key)
+                action = _action(decision)
+                resolved = action == Action.RESOLVE
+                if resolved:
+                    alarms.discard(decision.key)
+                elif action == Action.ALERT:
+                    alarms.add(decision.key)
                 if step >= onset:
-                    action = str(decision.action)
                     counts[action] = counts.get(action, 0) + 1
                     if delay is None and not resolved:
                         delay = step - onset
         return Found(delay, counts)
+
+
+def _action(decision: Decision) -> str:
+    """Give what was decided, or would have been in a dry run."""
+    would = next((each["would"] for each in decision.because if "would" in each), None)
+    return str(decision.action if would is None else would)
 
 
 def tables(  # noqa: PLR0917 -- the arguments of simulate
@@ -194,6 +204,8 @@ def tables(  # noqa: PLR0917 -- the arguments of simulate
     Raises:
         ConfigurationError: The history is too short or uneven, or names do not fit.
     """
+    if not isinstance(history, Mapping):
+        raise refusal("history", history, "a mapping of names to observations")
     series = {name: list(each) for name, each in history.items()}
     lengths = {name: len(each) for name, each in series.items()}
     if len({*lengths.values()}) != 1:
@@ -206,6 +218,8 @@ def tables(  # noqa: PLR0917 -- the arguments of simulate
     if unknown := sorted(judges.keys() - series.keys()):
         raise refusal("judges", unknown, f"names of series, among {sorted(series)}")
     for name, drift in drifts.items():
+        if not isinstance(drift, Drift):
+            raise refusal(f"drifts[{name!r}]", drift, "a Drift")
         if unknown := sorted(drift.effects.keys() - series.keys()):
             raise refusal(f"drifts[{name!r}]", unknown, f"names of series, among {sorted(series)}")
     remembering = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from mlguard.arguments import finite, refusal, seconds, whole
@@ -78,6 +79,8 @@ class Persistence:
                 steps = math.floor(at / self.every) - math.floor(before / self.every)
                 if steps <= 0:
                     return held
+                if steps > 1:
+                    since = None  # an empty slot is a break
         recent = ((recent << min(steps, self.of)) | value) & ((1 << self.of) - 1)
         if value:
             last = at
@@ -110,7 +113,7 @@ def persistence(k: int, of: int | None, every: object, for_: object, keep: objec
 
 def duration(parameter: str, value: object) -> float:
     """Read a duration in seconds or as a timedelta, 0 for none."""
-    return 0.0 if value == 0 else seconds(parameter, value)
+    return 0.0 if value in (0, timedelta(0)) else seconds(parameter, value)
 
 
 def held_from(record: Any) -> Held:

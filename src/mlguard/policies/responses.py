@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlguard.arguments import instances, member, name_of, refusal, seconds, whole
@@ -87,18 +88,22 @@ class Response:
             raise refusal("action", action, "what to do: RESOLVE follows an ALERT by itself")
         put(self, "name", str(self.action).lower() if name is None else name_of("name", name))
         put(self, "bad", _when(when, _bad("severity", severity)))
-        counted = isinstance(for_, int) and not isinstance(for_, bool)
+        if isinstance(for_, bool) or for_ is None:
+            raise refusal("for_", for_, "a whole number of evaluations, or a duration")
+        counted = isinstance(for_, Integral)
         k, lasting = (whole("for_", for_, least=1), 0.0) if counted else (1, for_)
         if of is not None and not counted:
             raise refusal("of", of, "given with for_ as a whole number of evaluations")
         put(self, "terms", persistence(k, of, every, lasting, keep))
         put(self, "cooldown", duration("cooldown", cooldown))
         put(self, "at_most", None if at_most is None else _limit(at_most))
+        if not isinstance(needs, Sequence):
+            raise refusal("needs", needs, "a list of checks")
         put(self, "needs", tuple(map(checked, needs)))
         if isinstance(unless, str):
             raise refusal("unless", unless, "a list of names of responses")
         put(self, "unless", instances((str,), "unless", unless))
-        if unknown not in {"keep", "fire", "resolve"}:
+        if unknown not in ("keep", "fire", "resolve"):
             raise refusal("unknown", unknown, 'one of ["keep", "fire", "resolve"]')
         put(self, "unknown", unknown)
 

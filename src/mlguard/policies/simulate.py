@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -54,9 +55,9 @@ _PART = 25
 
 
 class Job(NamedTuple):
-    """Paths of one kind: the name of their drift, its course, their length, how many."""
+    """Paths of one kind: the name of their drift or None, its course, their length, how many."""
 
-    name: str
+    name: str | None
     course: Course | None
     length: int
     paths: int
@@ -160,24 +161,26 @@ def simulate(
         >>> print(found.drifts["all of it"].missed.value, found.false_alarms.value < 0.5)
         0.0 True
     """
-    step = seconds("every", every)
-    whole("block", block, least=1)
-    if cycle is not None:
-        whole("cycle", cycle, least=1)
+    step, period = seconds("every", every), seconds("years", years)
+    block, horizon = whole("block", block, least=1), whole("horizon", horizon, least=1)
+    cycle = None if cycle is None else whole("cycle", cycle, least=1)
+    repeats, workers = whole("repeats", repeats, least=1), whole("workers", workers, least=1)
+    if not (rng is None or isinstance(rng, np.random.Generator)):
+        raise refusal("rng", rng, "a numpy.random.Generator")
+    if not (costs is None or isinstance(costs, Costs)):
+        raise refusal("costs", costs, "Costs(…)")
     table = tables(history, judges or {}, drifts or {}, step, block, cycle)
     generator = np.random.default_rng(0) if rng is None else rng
     length = _YEAR
-    paths = max(1, round(seconds("years", years) * 365.25 * DAY / (length * step)))
+    paths = max(1, round(period * 365.25 * DAY / (length * step)))
     onset = max(2 * block, block * (30 // block))
-    whole("horizon", horizon, least=1)
-    whole("repeats", repeats, least=1)
-    jobs = [Job("", None, length, paths)]
+    jobs = [Job(None, None, length, paths)]
     jobs += [
         Job(name, Course(name, drift.shape, drift.over, onset), onset + horizon, repeats)
         for name, drift in (drifts or {}).items()
     ]
-    found = _walked(table, policy, jobs, generator, whole("workers", workers, least=1), progress)
-    false = quiet_rates(found[""], length * step)
+    found = _walked(table, policy, jobs, int(generator.integers(2**63)), workers, progress)
+    false = quiet_rates(found[None], length * step)
     met = {name: detection(name, found[name], step, horizon) for name in drifts or {}}
     every_delay = [each.mean for each in met.values()]
     delay = float(np.mean(every_delay)) if every_delay else float("nan")
@@ -296,17 +299,18 @@ def _walked(  # noqa: PLR0917
     table: Tables,
     policy: Stepper,
     jobs: Sequence[Job],
-    rng: np.random.Generator,
+    entropy: int,
     workers: int,
     progress: Callable[[int, int], object] | None,
-) -> dict[str, list[Found]]:
+) -> dict[str | None, list[Found]]:
     total, done = sum(job.paths for job in jobs), 0
-    found: dict[str, list[Found]] = {}
+    found: dict[str | None, list[Found]] = {}
     needs = met(policy)
     pool = ProcessPoolExecutor(workers) if workers > 1 else None
     try:
         for name, course, length, paths in jobs:
-            seeds = rng.bit_generator.seed_seq.spawn(paths)  # type: ignore[attr-defined]
+            place = () if name is None else (crc32(name.encode(errors="surrogatepass")),)
+            seeds = np.random.SeedSequence(entropy, spawn_key=place).spawn(paths)
             parts = [seeds[start : start + _PART] for start in range(0, paths, _PART)]
             arguments = [(table, policy, needs, course, length, part) for part in parts]
             results = (
@@ -322,5 +326,5 @@ def _walked(  # noqa: PLR0917
                     progress(done, total)
     finally:
         if pool is not None:
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)
     return found

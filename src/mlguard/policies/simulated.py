@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
+from mlguard.arguments import finite, refusal
 from mlguard.render.text import escaped, number
 from mlguard.stats.intervals import exact_proportion_interval
 from mlguard.values import Action, Measurement
@@ -37,6 +38,11 @@ class Costs:
     retrain: float = 0.0
     bad_hour: float = 0.0
     drifts_a_year: float = 2.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if not finite(each.name, getattr(self, each.name)) >= 0.0:
+                raise refusal(each.name, getattr(self, each.name), "at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +183,8 @@ def detection(name: str, found: Sequence[Found], every: float, horizon: int) -> 
     }
     return Detection(
         _share(f"{name}: missed", missed, n),
-        _quantile(f"{name}: median delay", delays * every, 0.5),
-        _quantile(f"{name}: delay of nine in ten", delays * every, 0.9),
+        _quantile(f"{name}: median delay", delays * every, 0.5, horizon * every),
+        _quantile(f"{name}: delay of nine in ten", delays * every, 0.9, horizon * every),
         actions,
         (float(delays.sum()) + missed * horizon) * every / n,
     )
@@ -203,8 +209,11 @@ def _share(name: str, count: int, n: int) -> Measurement:
     )
 
 
-def _quantile(name: str, values: np.ndarray, q: float) -> Measurement:
-    """Measure a quantile, with the interval that order statistics give."""
+def _quantile(name: str, values: np.ndarray, q: float, longest: float) -> Measurement:
+    """Measure a quantile, with the interval that order statistics give.
+
+    Its upper end is the longest delay that there may be, where too few values bound it.
+    """
     n = len(values)
     if not n:
         return Measurement(name, math.nan, unit="s", n=0, details={"reason": "none was found"})
@@ -220,7 +229,7 @@ def _quantile(name: str, values: np.ndarray, q: float) -> Measurement:
         unit="s",
         n=n,
         low=float(values[min(max(low - 1, 0), place)]),
-        high=float(values[max(min(high, n - 1), place)]),
+        high=float(values[max(high, place)]) if high < n else longest,
         confidence=CONFIDENCE,
     )
 

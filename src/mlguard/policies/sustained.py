@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
-from mlguard.arguments import refusal
+from mlguard.arguments import finite, refusal
 from mlguard.checks import ask, checked, name_for
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
@@ -35,7 +35,7 @@ class Sustained(Locked):
     not remembered.
     """
 
-    __slots__ = ("_clock", "_held", "_timed", "check", "name", "terms", "unknown")
+    __slots__ = ("_clock", "_held", "_stamp", "check", "name", "terms", "unknown")
 
     def __init__(self, check: Check, terms: Persistence, unknown: Unknown, clock: Clock) -> None:
         super().__init__()
@@ -45,31 +45,34 @@ class Sustained(Locked):
         self.unknown = unknown
         self._clock = clock
         self._held: tuple[Held, Held] = (NOTHING, NOTHING)
-        self._timed = False
+        self._stamp: float | None = None
 
     def __call__(self) -> Verdict:
         verdict = ask(self.check)
         with self._lock:
-            at = self._time_of(verdict)
+            before, now = self._held, self._clock()
+            at = self._time_of(verdict, now)
             answers = [self._answer(verdict, level) for level in _LEVELS]
             warn, breach = (
                 held if answer is None else self.terms.step(held, answer, at)
-                for held, answer in zip(self._held, answers, strict=True)
+                for held, answer in zip(before, answers, strict=True)
             )
             self._held = warn, breach
+            if self._held != before and (verdict.at is not None or self._stamp is not None):
+                self._stamp = now
         if (warn.firing or breach.firing) and isinstance(self.check, Remembering):
             self.check.hold()
         return self._verdict(verdict, answers, (warn, breach))
 
-    def _time_of(self, verdict: Verdict) -> float:
-        newest = max((held.at for held in self._held if held.at is not None), default=None)
+    def _time_of(self, verdict: Verdict, now: float) -> float:
         if verdict.at is not None:
-            self._timed = True
             return verdict.at
-        if self._timed and newest is not None:
-            return math.nextafter(newest, math.inf)  # the clock may be far ahead of event times
-        now = self._clock()
-        if self.terms.every is not None or newest is None:
+        newest = max((held.at for held in self._held if held.at is not None), default=None)
+        if newest is None:
+            return now
+        if self._stamp is not None:  # a crash among event times, which may lie far behind the clock
+            return newest + max(now - self._stamp, 0.0)
+        if self.terms.every is not None:
             return now
         return max(now, math.nextafter(newest, math.inf))  # each asking counts
 
@@ -121,8 +124,8 @@ class Sustained(Locked):
     def state(self) -> dict[str, Any]:
         """Give what is remembered, as plain JSON."""
         with self._lock:
-            (warn, breach), timed = self._held, self._timed
-        memory = {"warn": list(warn), "breach": list(breach), "timed": timed}
+            (warn, breach), stamp = self._held, self._stamp
+        memory = {"warn": list(warn), "breach": list(breach), "stamp": stamp}
         return {"kind": "sustained", "schema": 1, **memory}
 
     def from_state(self, state: Mapping[str, Any]) -> Self:
@@ -136,7 +139,8 @@ class Sustained(Locked):
             raise refusal("state", state, "what state() of a sustained check gave")
         other = copy(self)
         other._held = held_from(known.get("warn")), held_from(known.get("breach"))
-        other._timed = bool(known.get("timed"))
+        stamp = known.get("stamp")
+        other._stamp = None if stamp is None else finite("state", stamp)
         return other
 
 
@@ -162,7 +166,7 @@ def sustained(
     The memory advances once for each distinct `at` of the verdict, or once a slot with `every`: an
     endpoint, a middleware and an exporter that all ask it count once. A verdict without `at` has
     the time of the clock, and without `every` each asking counts; a crash among verdicts with `at`
-    comes just after the newest of them.
+    comes as long after the newest of them as the clock has gone on.
 
     Args:
         check: The check. A crash is UNKNOWN.

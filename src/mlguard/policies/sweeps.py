@@ -54,7 +54,7 @@ class Sweep:
 
         Args:
             false_alarms_per_month: The policy with the shortest mean delay among those that stay
-                within; missed drifts count with the horizon.
+                within, of equals the calmest; missed drifts count with the horizon.
             minimise: "cost" for the cheapest policy; with the first, among those within it.
 
         Raises:
@@ -79,7 +79,7 @@ class Sweep:
         return min(
             within,
             key=lambda each: (
-                _or_worst(each.simulation.delay),
+                math.inf if math.isnan(each.simulation.delay) else each.simulation.delay,
                 each.simulation.false_alarms.value,
             ),
         ).policy
@@ -150,7 +150,3 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         return self.to_html(page=False)
-
-
-def _or_worst(delay: float) -> float:
-    return math.inf if math.isnan(delay) else delay

@@ -86,8 +86,9 @@ def apart(value: float, limit: float, unit: str = "") -> tuple[str, str]:
     if value == limit:
         return quantity(value, unit), quantity(limit, unit)
     for digits in range(4, 18):  # 17 are all of a float
-        if not _alike(_scaled(value, unit), _scaled(limit, unit), digits):
-            return quantity(value, unit, digits), quantity(limit, unit, digits)
+        shown = quantity(value, unit, digits), quantity(limit, unit, digits)
+        if shown[0] != shown[1] and not _alike(_scaled(value, unit), _scaled(limit, unit), digits):
+            return shown
     return f"{value!r} {unit}".rstrip(), f"{limit!r} {unit}".rstrip()
 
 
