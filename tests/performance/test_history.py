@@ -100,11 +100,10 @@ def test_it_says_where_they_part_and_what_that_means() -> None:
         "Labels reach until the period of 22 Jul."
     )
     assert facts[1] == (
-        "8 Jul to 15 Jul: realised is lower than estimated, by 0.15 on average. At the same scores "
-        "another share of events than in the reference came: concept drift, which no estimate from "
-        "scores can see."
+        "8 Jul to 15 Jul: realised is lower than estimated in 2 periods, by 0.15 on average."
     )
-    assert len(facts) == 2
+    assert facts[2].startswith("There something else came at the same scores")
+    assert len(facts) == 3
     kinds = [
         each.attrib["class"] for each in root.findall(".//svg/g") if each.find("circle") is not None
     ]
@@ -114,11 +113,31 @@ def test_it_says_where_they_part_and_what_that_means() -> None:
 
 def test_each_run_and_each_way_is_said_by_itself() -> None:
     _, facts, _ = shown([0.8, 0.9, 0.8, 0.99], [0.9, 0.9, 0.9, 0.9])
-    assert [fact.partition(", by ")[0] for fact in facts] == [
+    assert [fact.partition(", by ")[0] for fact in facts[:-1]] == [
         "1 Jul: realised is lower than estimated",
         "15 Jul: realised is lower than estimated",
         "22 Jul: realised is higher than estimated",
     ]
+
+
+def test_many_runs_are_said_together_and_explained_once() -> None:
+    _, facts, _ = shown([0.7, 0.9] * 6, [0.9, 0.9] * 6)
+    assert facts[0] == (
+        "1 Jul to 9 Sep: realised is lower than estimated in 6 periods, by 0.2 on average."
+    )
+    assert len(facts) == 2
+
+
+def test_a_history_of_years_names_the_year() -> None:
+    _, facts, _ = shown([], [0.9] * 60)
+    assert facts == ["1 Jul 2026 to 18 Aug 2027: estimated only, the labels are still to come."]
+
+
+def test_a_long_history_without_drift_shows_none() -> None:
+    rng = np.random.default_rng(5)
+    truth = [0.9 + float(each) for each in rng.normal(0.0, 0.0102, 100)]
+    title, _, _ = shown(truth, [0.9] * 100)
+    assert title.endswith("part in 0 of 100 periods")
 
 
 def test_it_says_that_they_part_nowhere() -> None:
@@ -158,7 +177,7 @@ def test_what_is_unknown_is_said_with_its_reason_and_breaks_the_line() -> None:
 def test_words_take_what_is_given() -> None:
     truth, guess = {when(0): realised(0.7)}, {when(0): estimated(0.9)}
     apart = {when(0): realised_minus_estimated(truth[when(0)], guess[when(0)])}
-    (fact,) = words(truth, guess, apart)
+    fact, _ = words(truth, guess, apart)
     assert fact.startswith("1 Jul: realised is lower than estimated, by 0.2 on average.")
     assert words({}, {}, {}) == []
 
@@ -208,7 +227,7 @@ def test_of_a_loss_higher_is_worse() -> None:
 def test_a_floor_is_drawn_and_named() -> None:
     _, _, root = shown([0.9], [0.9], floor=0.75)
     (text,) = (each for each in root.iter("text") if each.attrib.get("class") == "limit")
-    assert text.text == "floor 0.75"
+    assert text.text == "limit 0.75"
     assert "floor" not in history_html({}, periods([0.9], estimated))
 
 
@@ -216,8 +235,8 @@ def test_each_spot_says_its_period_and_numbers() -> None:
     _, _, root = shown([0.8], [0.9])
     titles = [each.text for each in root.iter("title")][1:]
     assert titles == [
-        "1 Jul, estimated: accuracy = 0.9 (0.88 to 0.92), n = 500",
-        "1 Jul, realised: accuracy = 0.8 (0.77 to 0.83), n = 500",
+        "1 Jul 2026, estimated: accuracy = 0.9 (0.88 to 0.92), n = 500",
+        "1 Jul 2026, realised: accuracy = 0.8 (0.77 to 0.83), n = 500",
     ]
 
 
