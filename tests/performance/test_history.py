@@ -135,7 +135,7 @@ def test_a_history_of_years_names_the_year() -> None:
 
 def test_a_long_history_without_drift_shows_none() -> None:
     rng = np.random.default_rng(5)
-    truth = [0.9 + float(each) for each in rng.normal(0.0, 0.0102, 100)]
+    truth: list[float | None] = [0.9 + float(each) for each in rng.normal(0.0, 0.0102, 100)]
     title, _, _ = shown(truth, [0.9] * 100)
     assert title.endswith("part in 0 of 100 periods")
 

@@ -188,7 +188,7 @@ def sustained(
 
     On an AR(1) metric that hovers at its limit (φ 0.6) `x > T` alarms about 300 times in 2000
     evaluations; three in a row, with hysteresis and a `keep` of ten evaluations, once (median; 3 at
-    most in 40 runs), and finds a step to 1.4 times the limit two evaluations later.
+    most in 400 runs), and finds a step to 1.4 times the limit two evaluations later.
 
     Examples:
         >>> from mlguard.testing import ScriptedCheck
