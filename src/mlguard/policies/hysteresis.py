@@ -35,8 +35,8 @@ class StatefulPolicy(Protocol):
         """
         ...
 
-    def hold(self, state: Any) -> Any:
-        """Give the state that follows while an alarm that rests on this goes on."""
+    def led(self, state: Any, *, alarm: bool) -> Any:
+        """Give the state that follows where an alarm that rests on this is on, or off."""
         ...
 
 
@@ -67,11 +67,14 @@ class Hysteresis:
             state = [inside, beyond, newest if at is None else at]
         return state, self._verdict(measurement, beyond=beyond, stays=inside)
 
-    def hold(self, state: Any) -> Any:
-        """Give the state in breach: what comes next is judged by the line where that ends."""
-        if state is None or not (state[0] or state[1]):
+    def led(self, state: Any, *, alarm: bool) -> Any:
+        """Let what comes next be judged by the line where a breach ends, or where one begins.
+
+        An alarm that goes on keeps what was in breach in it; before it is on, nothing is.
+        """
+        if state is None or (alarm and not (state[0] or state[1])):
             return state
-        return [state[0], True, state[2]]
+        return [state[0], alarm, state[2]]
 
     def _verdict(self, measurement: Measurement, *, beyond: bool, stays: bool) -> Verdict:
         line = self.exit if stays else self.enter
@@ -112,7 +115,8 @@ def hysteresis(*, enter: float, exit: float) -> Hysteresis:  # noqa: A002 -- the
         ConfigurationError: A line is not finite, or both are the same.
 
     On a metric that hovers at its threshold it halves the number of alarms, and no more; take
-    `sustained` around the guard for the rest. As long as that alarms, `exit` is the line.
+    `sustained` around the guard for the rest: `enter` is the line until that alarms, `exit` as long
+    as it does.
 
     Examples:
         >>> from mlguard import Measurement, guard
@@ -164,10 +168,12 @@ class Remembering(Locked):
             self._states = {**self._states, measurement.name: after}
         return verdict
 
-    def hold(self) -> None:
-        """Take note that an alarm that rests on this goes on."""
+    def led(self, *, alarm: bool) -> None:
+        """Take note that an alarm that rests on this is on, or off."""
         with self._lock:
-            self._states = {name: self.policy.hold(each) for name, each in self._states.items()}
+            self._states = {
+                name: self.policy.led(each, alarm=alarm) for name, each in self._states.items()
+            }
 
     def state(self) -> dict[str, Any]:
         """Give what is remembered, as plain JSON."""

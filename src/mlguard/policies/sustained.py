@@ -60,8 +60,8 @@ class Sustained(Locked):
             self._held = warn, breach
             if self._held != before and (verdict.at is not None or self._stamp is not None):
                 self._stamp = now
-        if (warn.firing or breach.firing) and isinstance(self.check, Remembering):
-            self.check.hold()
+        if isinstance(self.check, Remembering):
+            self.check.led(alarm=warn.firing or breach.firing)
         return self._verdict(verdict, answers, (warn, breach))
 
     def _time_of(self, verdict: Verdict, now: float) -> float:
@@ -161,7 +161,8 @@ def sustained(
     without a break for `for_`, and ends when neither that is so nor the check was bad within
     `keep`. Fewer than `k` evaluations never alarm.
 
-    Around a guard with `hysteresis`, its `exit` is the line as long as this alarms.
+    Around a guard with `hysteresis`, `enter` is the line until this alarms, and `exit` as long as
+    it does.
 
     The memory advances once for each distinct `at` of the verdict, or once a slot with `every`: an
     endpoint, a middleware and an exporter that all ask it count once. A verdict without `at` has

@@ -110,9 +110,9 @@ class EnoughSteps(Enough):
             return state, few
         return self.policy.step(state, measurement)
 
-    def hold(self, state: Any) -> Any:
-        """Give the state that follows while an alarm goes on."""
-        return self.policy.hold(state)
+    def led(self, state: Any, *, alarm: bool) -> Any:
+        """Give the state that follows where an alarm is on, or off."""
+        return self.policy.led(state, alarm=alarm)
 
 
 def at_most(
