@@ -186,9 +186,9 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            from importlib.metadata import version  # noqa: PLC0415 -- 10 ms that few need
+            from mlguard.records import library_version  # noqa: PLC0415 -- few need it
 
-            value: Any = version("mlguard-primitives")
+            value: Any = library_version()
         elif name in _HOME_OF:
             value = getattr(import_module(_HOME_OF[name]), name)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -121,6 +122,14 @@ def inner(record: Mapping[str, Any], name: str) -> Sequence[Any]:
     if isinstance(items, str) or not isinstance(items, Sequence):
         raise refusal(name, items, "a list of records")
     return items
+
+
+@cache
+def library_version() -> str:
+    """Give the version of the library, for a record."""
+    from importlib.metadata import version  # noqa: PLC0415 -- 10 ms that few need
+
+    return version("mlguard-primitives")
 
 
 def iso(at: float) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from mlguard.arguments import moment, whole
 from mlguard.policies.persistence import NOTHING, Held, held_from
-from mlguard.records import iso
+from mlguard.records import iso, library_version
 from mlguard.values import Action, Decision, Verdict, Waiver
 
 if TYPE_CHECKING:
@@ -275,10 +275,3 @@ def _common(verdicts: Sequence[Verdict]) -> dict[str, str]:
         return {}
     first, *others = (each.subject for each in verdicts)
     return {key: value for key, value in first.items() if all(o.get(key) == value for o in others)}
-
-
-def library_version() -> str:
-    """Give the version of the library, for a record."""
-    from mlguard import __version__  # noqa: PLC0415 -- the front door reads it when it is asked
-
-    return __version__

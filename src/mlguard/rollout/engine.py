@@ -12,7 +12,7 @@ from mlguard.checks import ask, checked
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
-from mlguard.policies.episodes import library_version
+from mlguard.records import library_version
 from mlguard.rollout import deciding, machine
 from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
