@@ -55,6 +55,8 @@ def decided(
     state = replace(state, no_data_since=(state.no_data_since or now) if silent else None)
     found = judged(plan, state)
     outcome = _next(plan, state, now, checks, found, silent) if act else _compared(state, found)
+    if act and outcome.action is Action.NONE:
+        state, outcome = _notified(plan, state, found, outcome)
     moved = outcome.stage != state.stage
     after = replace(
         state,
@@ -65,6 +67,19 @@ def decided(
         at_entry=state.evidence.requests if moved else state.at_entry,
     )
     return after, outcome, found
+
+
+def _notified(
+    plan: RollbackPlan, state: State, found: Judged, outcome: Outcome
+) -> tuple[State, Outcome]:
+    """Tell once of a guardrail that is proven worse and only notifies."""
+    for row, guardrail in enumerate(plan.guardrails):
+        new = guardrail.name not in state.notified
+        if guardrail.action == "notify" and found.harmful[row] and new:
+            told = replace(state, notified=(*state.notified, guardrail.name))
+            reason = _told(plan, guardrail, state, row)
+            return told, replace(outcome, action=Action.ALERT, reason=reason)
+    return state, outcome
 
 
 def _silent(state: State) -> str:

@@ -92,6 +92,7 @@ class State:
         closed: Names of intervals that are.
         sources: Of each source and arm its last number and counters.
         late: Reports that came too late.
+        notified: Guardrails whose harm was told.
     """
 
     evidence: Evidence
@@ -107,6 +108,7 @@ class State:
     closed: tuple[str, ...] = ()
     sources: Mapping[str, Any] = field(default_factory=dict)
     late: int = 0
+    notified: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
@@ -123,6 +125,7 @@ class State:
                 for name, each in self.open.items()
             },
             "closed": list(self.closed),
+            "notified": list(self.notified),
             "sources": dict(self.sources),
         }
 
@@ -140,6 +143,7 @@ class State:
             for name, each in given["open"].items()
         }
         given["closed"] = tuple(given["closed"])
+        given["notified"] = tuple(given["notified"])
         given["at_entry"] = tuple(given["at_entry"])
         return cls(**given)
 

@@ -36,7 +36,7 @@ class Guardrail:
         margin: The ratio that is not acceptable: a promotion needs proof of less. For "success"
             the proof is of less than `margin`, 1 by default: better than the baseline.
         weight: Its part of the plan's alpha, beside those of the others.
-        action: What harm leads to: "rollback", "hold" or "notify".
+        action: What harm leads to: "rollback", "hold", or "notify", one ALERT.
         min_events: Fewer events than this in both arms together are no reason to roll back.
         ceiling: A canary whose rate is proven to lie above this is stopped at once, after seven
             requests if all fail, unless the baseline fares alike; above the worst rate that is
