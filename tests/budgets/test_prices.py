@@ -357,7 +357,9 @@ def test_what_cannot_cost_anything_is_passed_over(more: dict[str, Any]) -> None:
     assert BOOK.cost("m", {**usage, **more}) == BOOK.cost("m", usage)
 
 
-@pytest.mark.parametrize("count", [np.int64(5), 5.0, Decimal(5), 5], ids=["numpy", "float", "Decimal", "int"])
+@pytest.mark.parametrize(
+    "count", [np.int64(5), 5.0, Decimal(5), 5], ids=["numpy", "float", "Decimal", "int"]
+)
 def test_a_whole_count_may_be_of_any_kind(count: Any) -> None:
     assert BOOK.cost("m", {**NONE, "input": count}) == Money("0.000002 USD")
 
