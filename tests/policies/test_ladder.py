@@ -848,3 +848,13 @@ def test_play_names_a_bad_script(script: Any) -> None:
 def test_play_names_a_bad_step(every: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^every = "):
         play(alert(), "OB", every=every)
+
+
+def test_a_verdict_that_never_comes_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    policy = ResponsePolicy(Response(Action.ALERT, when="drfit"))
+    with caplog.at_level("WARNING", "mlguard"):
+        for at in (1.0, 2.0, 3.0):
+            assert policy.decide(verdict("drift", "B", at)) == []
+    assert [each.getMessage() for each in caplog.records] == [
+        f"{policy!r} waits for verdicts that were not given: ['drfit']"
+    ]

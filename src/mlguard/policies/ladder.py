@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,8 @@ from mlguard.values import Action, Decision, Verdict, Waiver
 
 if TYPE_CHECKING:
     from mlguard.protocols import Clock
+
+_logger = logging.getLogger("mlguard")
 
 
 class ResponsePolicy(Locked):
@@ -70,7 +73,7 @@ class ResponsePolicy(Locked):
         ['alert', 'retrain', 'resolve']
     """
 
-    __slots__ = ("_needs", "_rules", "_state", "_verdicts", "clock")
+    __slots__ = ("_missed", "_named", "_needs", "_rules", "_state", "_verdicts", "clock")
 
     def __init__(
         self,
@@ -99,6 +102,8 @@ class ResponsePolicy(Locked):
         self._state = self.begin()
         self._verdicts: Mapping[str, Verdict] = {}
         self._needs: Needs = {}
+        self._named = frozenset(name for each in rungs for name in each.bad)
+        self._missed: frozenset[str] = frozenset()
         self.clock: Clock = clock or unix_clock()
 
     @property
@@ -116,7 +121,8 @@ class ResponsePolicy(Locked):
 
         Args:
             verdicts: By their names; those that no response names are left aside. A response
-                whose verdicts are not all there waits, as with UNKNOWN.
+                whose verdicts are not all there waits, as with UNKNOWN; the logger "mlguard" is
+                told of each name once, since it may be misspelt.
 
         Raises:
             ConfigurationError: One is no verdict, or two have one name.
@@ -126,6 +132,9 @@ class ResponsePolicy(Locked):
             if each.name in given:
                 raise refusal("verdicts", f"two of {each.name}", "verdicts of different names")
             given[each.name] = each
+        if new := self._named - given.keys() - self._missed:
+            self._missed |= new
+            _logger.warning("%r waits for verdicts that were not given: %s", self, sorted(new))
         now = moment("clock()", self.clock())
         needs = {
             each.name: tuple(ask(check) for check in each.needs)
