@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mlguard.protocols import Check
 
 
+_UNKNOWN = Severity.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class Response:
     """One rung of a `ResponsePolicy`: an action, when it is due, and what may hold it back.
@@ -124,7 +127,7 @@ class Response:
             at = verdict.at
             if at is not None and (newest is None or at > newest):
                 newest = at
-            if severity is Severity.UNKNOWN:
+            if severity is _UNKNOWN:
                 if verdict.severity is not severity:
                     found = False
             elif verdict.high < severity:
