@@ -184,6 +184,18 @@ def test_what_waits_for_the_other_arm_is_evidence_when_that_comes() -> None:
     assert judge.decide().action is Action.ROLLBACK
 
 
+def test_what_one_arm_reported_long_before_the_other_is_no_evidence() -> None:
+    """An incident of the hour before must not count against the arm that alone was there."""
+    judge, clock = engine(plan("external"))
+    feed(judge, clock, *GOOD)
+    judge.observe("canary", requests=500, events={"errors": 250})
+    clock.advance(3_600.0)
+    assert judge.decide().action is Action.HOLD
+    assert feed(judge, clock, *GOOD).action is not Action.ROLLBACK
+    assert judge.findings[0]["events"] == [10, 10]
+    assert judge.state()["exposed"] == 1_500  # but it was exposed
+
+
 def test_no_data_for_too_long_rolls_back_where_the_plan_says_so() -> None:
     judge, clock = engine(plan(on_no_data="rollback", no_data_deadline=100.0))
     feed(judge, clock, *GOOD)

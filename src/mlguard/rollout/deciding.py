@@ -49,9 +49,9 @@ def decided(
             judged(plan, state),
         )
     if state.began is None:
-        state = replace(state, began=now, entered=now, phase=Phase.STAGE)
+        state = replace(state, began=now, entered=now, opened=now, phase=Phase.STAGE)
     silent = _silent(state)
-    state = closed(plan, state)
+    state = closed(plan, state, now)
     state = replace(state, no_data_since=(state.no_data_since or now) if silent else None)
     found = judged(plan, state)
     outcome = _next(plan, state, now, checks, found, silent) if act else _compared(state, found)
@@ -135,9 +135,10 @@ def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> s
         if guardrail.rolls_back and found.harmful[row]:
             return _told(plan, guardrail, state, row)
     most = plan.blast_radius
-    exposed = state.evidence.requests[0] + sum(e.requests[0] for e in state.open.values())
-    if most.requests is not None and exposed >= most.requests:
-        return f"blast radius: {exposed:,} requests were exposed, and {most.requests:,} may be"
+    if most.requests is not None and state.exposed >= most.requests:
+        return (
+            f"blast radius: {state.exposed:,} requests were exposed, and {most.requests:,} may be"
+        )
     for row, guardrail in enumerate(plan.guardrails if most.excess_events is not None else ()):
         if (beyond := excess(state.evidence, row)) >= (most.excess_events or 0.0):
             allowed = number(most.excess_events or 0.0)
@@ -201,8 +202,8 @@ def _advanced(plan: RollbackPlan, state: State, now: float) -> Outcome:
     canary, baseline = in_stage(state)
     seconds = max(now - state.entered, 1e-9)
     ahead = (canary + baseline) / seconds * share * float(plan.bake)  # type: ignore[arg-type]
-    if most is not None and ahead > most - state.evidence.requests[0]:
-        left = most - state.evidence.requests[0]
+    if most is not None and ahead > most - state.exposed:
+        left = most - state.exposed
         reason = (
             f"stage {state.stage + 2} would expose about {ahead:,.0f} requests, and {left:,} are "
             "left of the blast radius"

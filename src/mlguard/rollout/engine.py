@@ -34,7 +34,8 @@ class RollbackEngine(Locked):
 
     Count requests and events of both arms with `observe`, and call `decide` when you want: after
     every request or every minute, at the same error rate. Evidence grows from intervals in which
-    both arms had requests; one without is a HOLD that says which arm is silent.
+    both arms had requests. While one is silent, what the other reports waits for it for a minute
+    and is then left out, and the decision is a HOLD that says which.
 
     A false rollback has a probability of at most the plan's alpha over the whole rollout, if the
     requests are assigned to the arms independently of what comes of them, and if the events of

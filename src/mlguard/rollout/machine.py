@@ -22,7 +22,10 @@ _ASTRAY = -math.log(0.001)
 """Of finding a wrong share where there is none, which holds good canaries back: 0.1 %."""
 
 _LABELS = 1_000
-"""Closed intervals whose late reports are told from new ones."""
+"""Intervals that wait for their other arm, and closed ones whose late reports are told from new."""
+
+_CARRIED = 60.0
+"""Seconds for which the requests of one arm wait for the other's."""
 
 
 class Phase(StrEnum):
@@ -92,6 +95,8 @@ class State:
         closed: Names of intervals that are.
         sources: Of each source and arm its last number and counters.
         late: Reports that came too late.
+        opened: When the interval since the last decision began.
+        exposed: Requests that the canary answered, evidence or not.
         notified: Guardrails whose harm was told.
     """
 
@@ -108,13 +113,15 @@ class State:
     closed: tuple[str, ...] = ()
     sources: Mapping[str, Any] = field(default_factory=dict)
     late: int = 0
+    opened: float = 0.0
+    exposed: int = 0
     notified: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
         plain = ("stage", "reason", "began", "entered", "at_entry", "no_data_since", "paused")
         return {
-            **{name: getattr(self, name) for name in (*plain, "late")},
+            **{name: getattr(self, name) for name in (*plain, "late", "opened", "exposed")},
             "phase": self.phase.value,
             "evidence": self.evidence.to_dict(),
             "open": {
@@ -159,22 +166,37 @@ def observed(
     if interval in state.closed:
         return replace(state, late=state.late + 1)
     before = state.open.get(interval, Interval())
-    return replace(state, open={**state.open, interval: before.plus(place, requests, events)})
+    return replace(
+        state,
+        open={**state.open, interval: before.plus(place, requests, events)},
+        exposed=state.exposed + (requests if place == 0 else 0),
+    )
 
 
-def closed(plan: RollbackPlan, state: State) -> State:
-    """Turn the intervals in which both arms had requests into evidence."""
+def closed(plan: RollbackPlan, state: State, now: float) -> State:
+    """Turn the intervals in which both arms had requests into evidence.
+
+    Where one arm was silent, what the other reported waits for it: a minute at most, as rates
+    drift, and counts of the two arms from different times are no comparison.
+    """
     evidence, labels = state.evidence, list(state.closed)
     waiting = {}
     for name, interval in state.open.items():
         if not interval.paired:
-            waiting[name] = interval
+            if name or now - state.opened < _CARRIED:
+                waiting[name] = interval
             continue
         events = [interval.events.get(each.name, (0, 0)) for each in plan.guardrails]
         evidence = evidence.after(plan.table, interval.requests, events)
         if name:
             labels.append(name)
-    return replace(state, evidence=evidence, open=waiting, closed=tuple(labels[-_LABELS:]))
+    return replace(
+        state,
+        evidence=evidence,
+        open=dict([*waiting.items()][-_LABELS:]),
+        closed=tuple(labels[-_LABELS:]),
+        opened=state.opened if "" in waiting else now,
+    )
 
 
 @dataclass(frozen=True, slots=True)
