@@ -84,9 +84,13 @@ def test_what_has_lasted_alarms_about_once(runs: int) -> None:
 
 @pytest.mark.parametrize("runs", [60, pytest.param(1000, marks=slow)])
 def test_a_step_is_found_two_evaluations_later(runs: int) -> None:
+    found = []
     for seed in range(runs):
         values = [*hovering(("quiet", seed), 100, 0.5), *hovering(("step", seed), 20, 1.4)]
-        assert alarms(lasting, values)[0] == 102, seed
+        found.append(alarms(lasting, values)[0])
+    assert min(found) == np.median(found) == 102
+    late = sum(at > 102 for at in found)  # one value in 2,300 of 1.4 is back below 1
+    assert late <= 0.005 * runs
 
 
 def test_hysteresis_alone_halves_the_alarms_and_no_more() -> None:
