@@ -95,7 +95,7 @@ def test_all_arguments() -> None:
         (np.int64(3), Persistence(3, 3)),
         (np.float64(3), Persistence(for_=3.0)),
     ],
-    ids=repr,
+    ids=lambda each: f"{type(each).__name__} {each!r}",
 )
 def test_a_whole_number_is_of_evaluations_and_a_float_of_seconds(
     for_: Any, terms: Persistence
