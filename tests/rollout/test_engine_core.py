@@ -88,6 +88,9 @@ def test_nothing_leads_out_of_the_end(end: str) -> None:
         feed(judge, clock, *GOOD)
     else:
         judge.command(end, who="ada", reason="we know better")
+        told = feed(judge, clock, *GOOD)
+        assert told.action is {"abort": Action.ROLLBACK, "promote": Action.PROMOTE}[end]
+        assert told.because[0]["commands"] == (f"{end} by ada: we know better",)
     ended = judge.phase
     assert ended in {"aborted", "promoted", "rolled back", "expired"}
     for counts in (GOOD, BAD, GOOD):
@@ -384,6 +387,8 @@ def test_a_state_of_another_plan_or_damaged_is_refused() -> None:
             judge.from_state(broken)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="events"):
         replay(plan(), [{"think": 1}])
+    with pytest.raises(ConfigurationError, match="events"):
+        replay(plan(), [{"decide": 1.0, "command": {}}])
 
 
 def test_threads_count_each_request_once() -> None:
@@ -448,7 +453,7 @@ def test_alpha_is_split_by_weight_and_a_tenth_is_kept() -> None:
     split = plan(
         guardrails=[Guardrail("a", weight=2.0), Guardrail("b"), Guardrail("c", action="hold")]
     ).split
-    assert split == pytest.approx({"a": 0.03, "b": 0.015, "fast kill": 0.005})
+    assert split == pytest.approx({"a": 0.03, "b": 0.015})
 
 
 def test_the_same_seed_gives_the_same_rollout() -> None:

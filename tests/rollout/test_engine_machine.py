@@ -75,7 +75,8 @@ class Rollouts(RuleBasedStateMachine):
         self.closed: list[str] = []
         self.opened = START
         self.counted = {arm: dict.fromkeys(("requests", *self.names), 0) for arm in ARMS}
-        self.exposed = self.late = 0
+        self.exposed = 0
+        self.ending = False
         self.shares = [self.engine.share]
 
     def made(self, **more: Any) -> RollbackEngine:
@@ -104,7 +105,7 @@ class Rollouts(RuleBasedStateMachine):
         if self.engine.phase in OVER:
             return
         if label in self.closed:
-            self.late += counts["requests"] if arm == "canary" else 0
+            self.exposed += counts["requests"] if arm == "canary" else 0
             return
         empty = {each: dict.fromkeys(("requests", *self.names), 0) for each in ARMS}
         here = self.open.setdefault(label, empty)[arm]
@@ -159,6 +160,7 @@ class Rollouts(RuleBasedStateMachine):
         self.events.append({"command": arguments})
         self.both("command", **arguments)
         if name in {"abort", "promote"}:
+            self.ending = True
             self.reached.add(f"{name} by command")
 
     @rule(seconds=st.sampled_from([0.5, 20.0, 55.0, 61.0, 200.0]))
@@ -177,8 +179,11 @@ class Rollouts(RuleBasedStateMachine):
         if not over:
             paired = self.close()
         if over:
-            assert decision.action is Action.NONE
+            ended = {"aborted": Action.ROLLBACK, "promoted": Action.PROMOTE}
+            told = ended[self.engine.phase] if self.ending else Action.NONE
+            assert decision.action is told
             assert self.engine.share == before
+            self.ending = False
             return
         self.judge(decision, paired=paired)
 
@@ -239,7 +244,7 @@ class Rollouts(RuleBasedStateMachine):
             name = each["guardrail"]
             assert each["requests"] == [self.counted[arm]["requests"] for arm in ARMS]
             assert each["events"] == [self.counted[arm][name] for arm in ARMS]
-        assert self.exposed <= self.engine.state()["exposed"] <= self.exposed + self.late
+        assert self.engine.state()["exposed"] == self.exposed
 
     @invariant()
     def shares_follow_the_plan(self) -> None:

@@ -242,6 +242,7 @@ def test_counters_survive_a_restart_of_the_engine() -> None:
 def test_an_engine_over_counts_nothing() -> None:
     judge, clock = engine()
     judge.command("abort", who="ada", reason="enough")
+    looked(judge, clock)
     before = judge.state()
     good(judge)
     judge.observe("canary", requests=3, source="a", seq=1)
@@ -290,6 +291,46 @@ def test_what_waits_is_bounded() -> None:
             looked(judge, clock)
     looked(judge, clock)
     assert len(judge.state()["closed"]) <= 1_000
+
+
+# What a stage's share is held against.
+
+
+def minutes(judge: RollbackEngine, clock: ManualClock, canary: int, baseline: int) -> str:
+    """Look each minute for ten of them; the last reason."""
+    for _ in range(10):
+        judge.observe("canary", requests=canary)
+        judge.observe("baseline", requests=baseline)
+        reason = looked(judge, clock, 61.0).reason
+    return reason
+
+
+def test_an_outage_of_one_arms_reports_is_not_held_against_the_share() -> None:
+    judge, clock = engine(stages=[0.1, 0.5], bake=1e9, mismatch="hold")
+    assert "is planned" not in minutes(judge, clock, 100, 900)
+    assert minutes(judge, clock, 100, 0).startswith("no data from the baseline")
+    assert "is planned" not in minutes(judge, clock, 100, 900)
+
+
+def test_a_share_that_is_wrong_is_found_although_most_minutes_have_no_canary() -> None:
+    judge, clock = engine(stages=[0.1, 0.5], bake=1e9, mismatch="hold")
+    for place in range(100):
+        judge.observe("canary", requests=int(place % 10 == 0))
+        judge.observe("baseline", requests=100)
+        reason = looked(judge, clock, 61.0).reason
+        if "is planned" in reason:
+            break
+    assert reason.startswith("the canary got 0.")
+
+
+def test_late_reports_are_of_the_share_of_their_stage() -> None:
+    judge, clock = engine(stages=[0.1], bake=1e9, mismatch="hold")
+    for place in range(50):
+        judge.observe("canary", requests=50, interval=f"{place}")
+        judge.observe("baseline", requests=900, interval=f"{place}")
+        reason = looked(judge, clock).reason
+        judge.observe("canary", requests=50, interval=f"{place}")
+    assert reason.startswith("stage 1 of 1 bakes")
 
 
 # Commands, sinks, replay.

@@ -57,7 +57,6 @@ def feed(
     ],
     ids=["decrease", "success", "notify"],
 )
-@found("the fast kill counts guardrails that may not kill")
 def test_events_that_do_not_roll_back_do_not_kill(other: Guardrail) -> None:
     """60 % of conversions in both arms lower the bar for errors from e = 22 to e = 4."""
     judge, clock = engine([ERRORS, other])
@@ -75,22 +74,18 @@ def test_events_that_do_not_roll_back_do_not_kill(other: Guardrail) -> None:
 
 
 @pytest.mark.parametrize("ceiling", [0.7, 0.9, 0.995])
-@found("one of the kill's alternatives, 0.6 and 0.99, lies below such a ceiling")
 def test_the_fast_kill_is_an_e_value_below_a_high_ceiling(ceiling: float) -> None:
     table, mean = Table([Guardrail("e", ceiling=ceiling)]), 0.0
     for k_c, k_b in itertools.product(range(6), range(2)):
         chance = stats.binom.pmf(k_c, 5, 0.01) * stats.binom.pmf(k_b, 1, 0.01)
         evidence = Evidence.none(1).after(table, (5, 1), [(k_c, k_b)])
-        mean += float(chance) * math.exp(evidence.kill)
+        mean += float(chance) * math.exp(float(evidence.kill[0]))
     assert mean <= 1.0 + 1e-9
 
 
 # Shares.
 
 
-@found(
-    "what waited longer than a minute is left out, and the share of the rest is not the true one"
-)
 def test_a_true_share_of_little_traffic_is_not_astray() -> None:
     rng = np.random.default_rng(1)
     judge, clock = engine(stages=[0.01], bake=1e9)
@@ -100,7 +95,6 @@ def test_a_true_share_of_little_traffic_is_not_astray() -> None:
         assert "is planned" not in judge.decide().reason
 
 
-@found("intervals of the stage before are held against the share of this one")
 def test_intervals_that_come_late_by_two_minutes_do_not_hold_a_new_stage() -> None:
     judge, clock = engine(stages=[0.01, 0.25], bake=600.0)
     waiting: list[tuple[str, int]] = []
@@ -129,7 +123,6 @@ def test_a_canary_that_always_fails_is_stopped_within_ten_requests_at_a_large_sh
 # The blast radius.
 
 
-@found("late reports of the canary are not counted as exposed")
 def test_late_requests_of_the_canary_were_exposed() -> None:
     judge, clock = engine(blast_radius=BlastRadius(requests=1_000))
     for arm in ("canary", "baseline"):
@@ -139,7 +132,6 @@ def test_late_requests_of_the_canary_were_exposed() -> None:
     assert feed(judge, clock, (10, 0), (10, 0)).action is Action.ROLLBACK
 
 
-@found("excess is canary beyond baseline, also where more is better")
 def test_more_conversions_are_no_excess() -> None:
     judge, clock = engine(
         [Guardrail("conversions", direction="decrease")],
@@ -151,7 +143,6 @@ def test_more_conversions_are_no_excess() -> None:
 # Counters.
 
 
-@found("a name that is left out once is forgotten, and its whole counter counted again")
 def test_an_event_that_is_left_out_of_a_report_is_not_counted_twice() -> None:
     judge, clock = engine()
     for seq, (requests, events) in enumerate(
@@ -164,7 +155,6 @@ def test_an_event_that_is_left_out_of_a_report_is_not_counted_twice() -> None:
     assert judge.findings[0]["events"] == [6, 0]
 
 
-@found("what events grew by is not held against what requests grew by")
 def test_more_new_events_than_new_requests_are_no_counts() -> None:
     judge, _ = engine()
     judge.observe("canary", requests=100, source="pod")
@@ -172,7 +162,6 @@ def test_more_new_events_than_new_requests_are_no_counts() -> None:
         judge.observe("canary", requests=101, events={"errors": 5}, source="pod")
 
 
-@found("a report without a number makes the last number be forgotten")
 def test_a_late_report_stays_late_after_one_without_a_number() -> None:
     judge, _ = engine()
     judge.observe("canary", requests=200, source="pod", seq=2)
@@ -181,7 +170,6 @@ def test_a_late_report_stays_late_after_one_without_a_number() -> None:
     assert judge.state()["exposed"] == 250
 
 
-@found("a count beyond 64 bits breaks each decision from then on")
 def test_a_count_that_is_too_large_is_refused() -> None:
     judge, _ = engine()
     with pytest.raises(ConfigurationError):
@@ -191,7 +179,6 @@ def test_a_count_that_is_too_large_is_refused() -> None:
 # Time.
 
 
-@found("`began or now` takes the time 0 for none")
 def test_time_is_up_also_where_it_began_at_zero() -> None:
     judge, clock = engine(start=0.0, max_duration=100.0)
     feed(judge, clock, (10, 0), (10, 0), seconds=0.0)
@@ -199,7 +186,6 @@ def test_time_is_up_also_where_it_began_at_zero() -> None:
     assert judge.phase == "expired"
 
 
-@found("`no_data_since or now` takes the time 0 for none")
 def test_no_data_lasts_also_where_it_began_at_zero() -> None:
     judge, clock = engine(start=0.0, on_no_data="rollback", no_data_deadline=100.0)
     judge.decide()
@@ -212,7 +198,6 @@ def test_no_data_lasts_also_where_it_began_at_zero() -> None:
 # Words, states, sinks.
 
 
-@found("the arm that is silent is guessed from sums over intervals that are not tied")
 def test_arms_in_different_intervals_are_both_there() -> None:
     judge, _ = engine()
     judge.observe("canary", requests=10, interval="a")
@@ -220,26 +205,22 @@ def test_arms_in_different_intervals_are_both_there() -> None:
     assert not judge.decide().reason.startswith("no data from the baseline")
 
 
-@found("the names of guardrails and of the kill's part meet in one mapping")
 def test_a_guardrail_may_be_called_fast_kill() -> None:
     plan = RollbackPlan("external", guardrails=[Guardrail("fast kill"), Guardrail("b")])
     assert plan.limits[0] == pytest.approx(plan.limits[1])
 
 
-@found("approvals are looked up before their kind is known")
 def test_approvals_of_no_kind_are_named() -> None:
     with pytest.raises(ConfigurationError, match="approvals"):
         RollbackPlan([0.1], guardrails=[ERRORS], approvals=[[1]])  # type: ignore[list-item]
 
 
-@found("a stage beyond the plan's is taken from a state")
 def test_a_stage_that_the_plan_does_not_have_is_refused() -> None:
     judge, _ = engine(stages=[0.1])
     with pytest.raises(ConfigurationError, match="state"):
         judge.from_state({**judge.state(), "stage": 99})
 
 
-@found("the sources of a state are the engine's own")
 def test_a_state_is_a_copy() -> None:
     judge, _ = engine()
     judge.observe("canary", requests=5, source="pod")
@@ -249,7 +230,6 @@ def test_a_state_is_a_copy() -> None:
     assert judge.state() == before
 
 
-@found("who resumed, and why, is kept nowhere")
 def test_a_resume_stands_in_the_next_decision() -> None:
     judge, clock = engine()
     judge.command("pause", who="ada", reason="freeze")
@@ -257,7 +237,6 @@ def test_a_resume_stands_in_the_next_decision() -> None:
     assert "bob: thawed" in str(feed(judge, clock, (10, 0), (10, 0)).to_dict())
 
 
-@found("no decision tells the sinks of an operator's end of the rollout")
 @pytest.mark.parametrize("name", ["abort", "promote"])
 def test_sinks_hear_of_an_operators_command(name: str) -> None:
     sink = RecordingSink()
@@ -269,7 +248,6 @@ def test_sinks_hear_of_an_operators_command(name: str) -> None:
     assert len(sink.decisions) == 1
 
 
-@found("the interval spends alpha on both sides and another prior than the test that decided")
 def test_the_reason_of_a_rollback_does_not_contradict_it() -> None:
     judge, clock = engine(bake=1e9)
     decision = feed(judge, clock, (4_800, 90), (4_800, 53))

@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, Any
 from mlguard.policies.episodes import digest
 from mlguard.records import iso
 from mlguard.render.text import number
-from mlguard.rollout.machine import OVER, Judged, Phase, State, closed, excess, in_stage, judged
+from mlguard.rollout.machine import (
+    OVER,
+    SETTLING,
+    Judged,
+    Phase,
+    State,
+    closed,
+    excess,
+    in_stage,
+    judged,
+)
 from mlguard.values import Action, Decision, Severity, Verdict
 
 if TYPE_CHECKING:
+    from mlguard.rollout.evidence import Evidence
     from mlguard.rollout.plan import Guardrail, RollbackPlan
+
+_BY_COMMAND = {Phase.ABORTED: Action.ROLLBACK, Phase.PROMOTED: Action.PROMOTE}
 
 Checks = Mapping[str, Verdict]
 """What was asked with a decision: "approval" and "budget"."""
@@ -22,12 +35,13 @@ Checks = Mapping[str, Verdict]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a step leads. Immutable."""
+    """Where a step leads, and which commands were given before it. Immutable."""
 
     phase: Phase
     action: Action
     reason: str
     stage: int
+    said: tuple[str, ...] = ()
 
 
 def decided(
@@ -42,19 +56,20 @@ def decided(
         checks: What the approval of the next stage and the error budget said, where asked.
         act: Whether anything may be decided but to go on.
     """
+    said, state = state.said, replace(state, said=())
     if state.phase in OVER:
-        return (
-            state,
-            Outcome(state.phase, Action.NONE, state.reason, state.stage),
-            judged(plan, state),
-        )
+        action = _BY_COMMAND[state.phase] if said else Action.NONE
+        outcome = Outcome(state.phase, action, state.reason, state.stage, said)
+        return state, outcome, judged(plan, state)
+    began = now if state.began is None else state.began
     if state.began is None:
-        state = replace(state, began=now, entered=now, opened=now, phase=Phase.STAGE)
+        state = replace(state, entered=now, opened=now, phase=Phase.STAGE)
     silent = _silent(state)
-    state = closed(plan, state, now)
-    state = replace(state, no_data_since=(state.no_data_since or now) if silent else None)
+    since = now if state.no_data_since is None else state.no_data_since
+    state = replace(closed(plan, state, now), began=began, no_data_since=since if silent else None)
     found = judged(plan, state)
     outcome = _next(plan, state, now, checks, found, silent) if act else _compared(state, found)
+    outcome = replace(outcome, said=said)
     if act and outcome.action is Action.NONE:
         state, outcome = _notified(plan, state, found, outcome)
     moved = outcome.stage != state.stage
@@ -64,7 +79,9 @@ def decided(
         stage=outcome.stage,
         reason=outcome.reason,
         entered=now if moved else state.entered,
+        settled=not moved and (state.settled or now - state.entered >= SETTLING),
         at_entry=state.evidence.requests if moved else state.at_entry,
+        seen=(0, 0) if moved else state.seen,
     )
     return after, outcome, found
 
@@ -88,8 +105,8 @@ def _silent(state: State) -> str:
     canary, baseline = (sum(each[place] for each in requests) for place in (0, 1))
     if any(each.paired for each in state.open.values()):
         return ""
-    if not canary and not baseline:
-        return "either arm"
+    if bool(canary) == bool(baseline):
+        return "both arms of one interval" if canary else "either arm"
     return "the baseline" if canary else "the canary"
 
 
@@ -107,13 +124,14 @@ def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
 
     if why := _must_stop(plan, state, now, found):
         return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, why)
-    if plan.max_duration is not None and now - (state.began or now) >= float(plan.max_duration):  # type: ignore[arg-type]
+    began = now if state.began is None else state.began
+    if plan.max_duration is not None and now - began >= float(plan.max_duration):  # type: ignore[arg-type]
         if plan.on_inconclusive == "rollback":
             return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, "time is up and nothing is proven")
         return outcome(Phase.EXPIRED, Action.HOLD, "time is up and nothing is proven")
     if silent:
-        since = f"since {iso(state.no_data_since or now)}"
-        return outcome(Phase.HOLD, Action.HOLD, f"no data from {silent} {since}")
+        since = now if state.no_data_since is None else state.no_data_since
+        return outcome(Phase.HOLD, Action.HOLD, f"no data from {silent} since {iso(since)}")
     if why := _must_wait(plan, state, found, checks):
         return outcome(Phase.HOLD, Action.HOLD, why)
     baked = _baked(plan, state, now)
@@ -139,12 +157,14 @@ def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> s
         return (
             f"blast radius: {state.exposed:,} requests were exposed, and {most.requests:,} may be"
         )
-    for row, guardrail in enumerate(plan.guardrails if most.excess_events is not None else ()):
-        if (beyond := excess(state.evidence, row)) >= (most.excess_events or 0.0):
-            allowed = number(most.excess_events or 0.0)
+    allowed = most.excess_events
+    for row, guardrail in enumerate(plan.guardrails):
+        if allowed is None or not guardrail.kills:
+            continue
+        if (beyond := excess(state.evidence, row)) >= allowed:
             return (
                 f"blast radius: up to {number(beyond, 3)} excess {guardrail.name}, "
-                f"and {allowed} may be"
+                f"and {number(allowed)} may be"
             )
     since = state.no_data_since
     if (
@@ -160,7 +180,7 @@ def _must_wait(plan: RollbackPlan, state: State, found: Judged, checks: Checks) 
     if state.paused:
         return f"paused: {state.paused}"
     if found.astray:
-        canary, baseline = in_stage(state)
+        canary, baseline = state.seen
         share = canary / max(canary + baseline, 1)
         planned = plan.shares[state.stage]
         return f"the canary got {share:.3%} of the requests, and {planned:.3%} is planned"
@@ -222,15 +242,20 @@ def _unproven(plan: RollbackPlan, found: Judged) -> list[str]:
 
 
 def _told(plan: RollbackPlan, guardrail: Guardrail, state: State, row: int) -> str:
-    lows, highs = state.evidence.ratio(plan.alpha)
+    _, highs = state.evidence.ratio(plan.alpha)
     canary, baseline = (int(each) for each in state.evidence.counts[row])
     n_c, n_b = state.evidence.requests
-    low, high = float(lows[row]), float(highs[row])
+    low, high = _proven(plan, state.evidence, row), float(highs[row])
     ends = f"{number(low, 3)} to {number(high, 3) if math.isfinite(high) else 'any'}"
     return (
         f"{guardrail.name}: {canary:,} of {n_c:,} requests of the canary, {baseline:,} of {n_b:,} "
         f"of the baseline; {ends} times the rate, and {number(guardrail.tolerance)} is tolerated"
     )
+
+
+def _proven(plan: RollbackPlan, evidence: Evidence, row: int) -> float:
+    """Give the lower end of a guardrail that is proven worse: that of the test that proved it."""
+    return evidence.proven_above(row, plan.guardrails[row].tolerance, plan.limits[row])
 
 
 def because(plan: RollbackPlan, state: State, found: Judged) -> tuple[dict[str, Any], ...]:
@@ -243,12 +268,12 @@ def because(plan: RollbackPlan, state: State, found: Judged) -> tuple[dict[str, 
             "guardrail": guardrail.name,
             "events": [int(each) for each in state.evidence.counts[row]],
             "requests": list(state.evidence.requests),
-            "ratio_low": float(lows[row]),
+            "ratio_low": _proven(plan, evidence, row) if found.harmful[row] else float(lows[row]),
             "ratio_high": _finite(float(highs[row])),
             "log_e_harm": float(harm[row]),
             "log_limit": plan.limits[row],
             "log_e_safety": float(safety[row]),
-            "excess_at_most": excess(evidence, row),
+            "excess_at_most": excess(evidence, row) if guardrail.kills else None,
             "worse": found.harmful[row],
             "safe": found.safe[row],
         }
@@ -277,7 +302,7 @@ def decision(  # noqa: PLR0917 -- a decision holds all it rests on
         at=now,
         key=digest([plan.digest, dict(subject), state.began]),
         because=(
-            {"phase": outcome.phase.value, "stage": outcome.stage},
+            {"phase": outcome.phase.value, "stage": outcome.stage, "commands": list(outcome.said)},
             *(() if outcome.action is Action.NONE else because(plan, state, found)),
         ),
         policy_digest=plan.digest,

@@ -17,12 +17,14 @@ from mlguard.rollout import deciding, machine
 from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
 from mlguard.rollout.plan import RollbackPlan
+from mlguard.values import Action
 
 if TYPE_CHECKING:
     from mlguard.protocols import Check, Clock, Sink
     from mlguard.values import Decision, Verdict
 
 _ARMS = ("canary", "baseline")
+_MOST = 2**53
 _COMMANDS = ("pause", "resume", "abort", "promote")
 
 
@@ -77,7 +79,6 @@ class RollbackEngine(Locked):
         "_state",
         "act",
         "approval",
-        "baseline",
         "budget",
         "clock",
         "plan",
@@ -125,7 +126,8 @@ class RollbackEngine(Locked):
     @property
     def findings(self) -> tuple[dict[str, Any], ...]:
         """What the evidence says of each guardrail now, as decisions carry it in `because`."""
-        return deciding.because(self.plan, self._state, machine.judged(self.plan, self._state))
+        state = self._state
+        return deciding.because(self.plan, state, machine.judged(self.plan, state))
 
     def observe(
         self,
@@ -146,27 +148,30 @@ class RollbackEngine(Locked):
                 are left out. Other names are counted by nobody, and refused.
             interval: Ties the reports of both arms together, such as the minute they are about;
                 since the last decision when not given. A report of an interval that is closed comes
-                too late, and is only counted.
+                too late: its requests count as exposed, and are no evidence. Intervals that are
+                first heard of in the first 5 minutes of a stage may be about the one before, and
+                are not held against its share.
             source: Who reports, if the numbers are counters that only grow: then what is new is
-                worked out. A counter that is lower than before was reset.
+                worked out. A first report counts whole, and a name that is left out stands where it
+                stood. A counter that is lower than before was reset.
             seq: Number of the report of this source and arm: repeats and older ones are passed
-                over.
+                over. A process that starts again goes on counting, or takes another name.
 
         Raises:
-            ConfigurationError: A count is negative, no whole number or more than the requests, or
-                a name is unknown. Nothing was counted then.
+            ConfigurationError: A count is negative, no whole number, above 2**53 or more than the
+                requests, or a name is unknown. Nothing was counted then.
         """
         if arm not in _ARMS:
             raise refusal("arm", arm, f"one of {list(_ARMS)}")
         total = whole("requests", requests)
+        if total > _MOST:
+            raise refusal("requests", requests, f"at most {_MOST}")
         names = [each.name for each in self.plan.guardrails]
         given = dict(events or {})
         if odd := sorted(given.keys() - {*names}):
             raise refusal("events", odd, f"names of guardrails, {names}")
         counts = {name: whole(f"events[{name!r}]", count) for name, count in given.items()}
-        for name, count in counts.items():
-            if count > total:
-                raise refusal(f"events[{name!r}]", count, f"at most requests = {total}")
+        _within(total, counts, "requests")
         if seq is not None and source is None:
             raise refusal("seq", seq, "given with source")
         label = "" if interval is None else name_of("interval", interval)
@@ -179,14 +184,10 @@ class RollbackEngine(Locked):
                 last = state.sources.get(place, {"seq": None, "requests": 0, "events": {}})
                 if seq is not None and last["seq"] is not None and seq <= last["seq"]:
                     return
-                state = replace(
-                    state,
-                    sources={
-                        **state.sources,
-                        place: {"seq": seq, "requests": total, "events": counts},
-                    },
-                )
-                total, counts = _grown(last, total, counts)
+                latest, total, counts = _grown(last, total, counts)
+                latest["seq"] = last["seq"] if seq is None else seq
+                state = replace(state, sources={**state.sources, place: latest})
+                _within(total, counts, "new requests")
             self._state = machine.observed(state, _ARMS.index(arm), total, counts, label)
 
     def decide(self) -> Decision:
@@ -201,14 +202,13 @@ class RollbackEngine(Locked):
             if check is not None:
                 checks[name] = ask(check)
         with self._lock:
-            before = self._state.phase
             self._state, outcome, found = deciding.decided(
                 self.plan, self._state, now, checks, act=self.act
             )
             decision = deciding.decision(
                 self.plan, self._state, outcome, found, now, self.subject, library_version()
             )
-        if before not in OVER and decision.action != "none":
+        if decision.action is not Action.NONE:
             deliver([decision], *self.sinks)
         return decision
 
@@ -218,7 +218,8 @@ class RollbackEngine(Locked):
         Args:
             name: Of the command.
             who: Who gives it.
-            reason: Why; both stand in the next decision.
+            reason: Why; both stand in the next decision, which after "abort" is a ROLLBACK and
+                after "promote" a PROMOTE.
 
         Raises:
             ConfigurationError: The command is unknown, a text is empty, or the rollout is over.
@@ -230,9 +231,10 @@ class RollbackEngine(Locked):
             state = self._state
             if state.phase in OVER:
                 raise refusal("name", name, f"given before the rollout is over ({state.phase})")
+            state = replace(state, said=(*state.said, f"{name} by {words}"))
             ends = {"abort": Phase.ABORTED, "promote": Phase.PROMOTED}
             if name in ends:
-                self._state = replace(state, phase=ends[name], reason=f"{name} by {words}")
+                self._state = replace(state, phase=ends[name], reason=state.said[-1])
             else:
                 self._state = replace(state, paused=words if name == "pause" else "")
 
@@ -258,21 +260,30 @@ class RollbackEngine(Locked):
             other._state = State.from_dict(record, len(self.plan.guardrails))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise refusal("state", sorted(record), f"whole: {error!r}") from None
+        if other._state.stage not in range(stages := len(self.plan.shares)):
+            raise refusal("state", other._state.stage, f"at one of the plan's {stages} stages")
         return other
 
     def __repr__(self) -> str:
         return f"<RollbackEngine {self.phase}, share {self.share:g}>"
 
 
+def _within(requests: int, events: Mapping[str, int], what: str) -> None:
+    for name, count in events.items():
+        if count > requests:
+            raise refusal(f"events[{name!r}]", count, f"at most {what} = {requests}")
+
+
 def _grown(
     last: Mapping[str, Any], requests: int, events: Mapping[str, int]
-) -> tuple[int, dict[str, int]]:
-    """Give what counters grew by; from zero where one of them was reset."""
+) -> tuple[dict[str, Any], int, dict[str, int]]:
+    """Give where counters stand now, and what they grew by; from zero where one was reset."""
     before = last["events"]
     reset = requests < last["requests"] or any(
         count < before.get(name, 0) for name, count in events.items()
     )
     if reset:
-        return requests, dict(events)
+        return {"requests": requests, "events": dict(events)}, requests, dict(events)
     grown = {name: count - before.get(name, 0) for name, count in events.items()}
-    return requests - last["requests"], grown
+    stands = {"requests": requests, "events": {**before, **events}}
+    return stands, requests - last["requests"], grown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,8 +27,9 @@ _SPAN = np.linspace(math.log(0.02), math.log(50.0), 157)
 
 _PRIOR = np.exp(-0.5 * (_SPAN / 1.2) ** 2) + 0.02
 
-_KILL = np.array([0.6, 0.99])
-"""Rates of the alternatives for the fast kill: mostly failing, and failing always."""
+_KILL = np.array([0.47, 0.987])
+"""Alternatives for the fast kill, as parts of the way from the ceiling to 1: mostly failing, and
+failing always; with the default ceiling they are rates of 0.6 and 0.99."""
 
 _FREQUENT = 0.1
 """Above this rate of events the 2 × 2 test sees more than the origin of events does."""
@@ -45,6 +47,11 @@ def _normal(weights: Floats) -> Floats:
 
 _HARM_WEIGHTS, _SAFE_WEIGHTS = _normal(HARM_WEIGHTS), np.full(len(SAFE), 1.0 / len(SAFE))
 _PRIOR_WEIGHTS = _normal(_PRIOR)
+_STEPS = np.unique(np.round(np.log(HARM) / (_SPAN[1] - _SPAN[0])).astype(int))
+"""The factors of the test of harm in steps of the span."""
+
+_STEP_WEIGHTS = _normal(np.interp(_STEPS * (_SPAN[1] - _SPAN[0]), np.log(HARM), HARM_WEIGHTS))
+_KILL_WEIGHTS = np.full(len(_KILL), 1.0 / len(_KILL))
 
 
 class Table:
@@ -58,7 +65,10 @@ class Table:
         self.turned = np.array([each.direction == "decrease" for each in guardrails])
         self.once = np.array([each.tolerance == 1.0 for each in guardrails])
         self.ceilings = [
-            (np.log(_KILL / each.ceiling), np.log1p(-_KILL) - math.log1p(-each.ceiling))
+            (
+                np.log((each.ceiling + (1.0 - each.ceiling) * _KILL) / each.ceiling),
+                np.log1p(-_KILL),
+            )
             for each in guardrails
         ]
 
@@ -171,12 +181,33 @@ class Evidence:
         inside = spans > (sequential.mixture(spans, _PRIOR_WEIGHTS) + math.log(alpha))[:, None]
         return _ends(inside)
 
+    def proven_above(self, row: int, tolerance: float, limit: float) -> float:
+        """Give the ratio that the canary is proven to exceed, where harm is proven.
+
+        The test of harm, turned about: its alternatives are moved up with the null, until the
+        evidence is what it takes. In between, the logarithm of the ratio is interpolated.
+        """
+        spans = self.logs[row, _ORDERED:]
+
+        def beyond(null: int) -> float:
+            steps = _STEPS[null + _STEPS < len(spans)]
+            weights = _normal(_STEP_WEIGHTS[: len(steps)])
+            return float(sequential.mixture(spans[null + steps], weights) - spans[null]) - limit
+
+        nulls = range(int(np.searchsorted(_SPAN, math.log(tolerance), "right")), len(_SPAN) - 2)
+        place = bisect_left(nulls, 0.0, key=lambda null: -beyond(null))
+        around = nulls[max(place - 1, 0) : place + 1]
+        ends = [(math.log(tolerance), float(self.harm[row]) - limit)]
+        ends += [(float(_SPAN[null]), beyond(null)) for null in around]
+        if place == len(nulls):
+            return math.exp(ends[-1][0])
+        (low, over), (high, under) = ends[-2:]
+        return math.exp(low + (high - low) * over / (over - under))
+
     @property
-    def kill(self) -> float:
-        """The log e-value against "no event is more frequent than its ceiling", of all together."""
-        values = self.kills.ravel().tolist()
-        most = max(values)
-        return most + math.log(sum(math.exp(each - most) for each in values) / len(values))
+    def kill(self) -> Floats:
+        """Of each guardrail the log e-value against "no more frequent than the ceiling"."""
+        return sequential.mixture(self.kills, _KILL_WEIGHTS)
 
     @property
     def digest(self) -> str:

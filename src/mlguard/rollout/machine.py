@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,12 @@ _LABELS = 1_000
 
 _CARRIED = 60.0
 """Seconds for which the requests of one arm wait for the other's."""
+
+SETTLING = 300.0
+"""Seconds in which intervals may still be about the stage before."""
+
+_SILENCE = math.log(1e-4)
+"""Of one arm's silence: rarer than this under the planned share, it is a fault in reporting."""
 
 
 class Phase(StrEnum):
@@ -59,17 +66,19 @@ class Interval:
     Attributes:
         requests: Of canary and baseline.
         events: Likewise, by name.
+        stage: Whose share it is held against; None where that is not known.
     """
 
     requests: Counts = (0, 0)
     events: Mapping[str, Counts] = field(default_factory=dict)
+    stage: int | None = None
 
     def plus(self, place: int, requests: int, events: Mapping[str, int]) -> Interval:
         """Add a report of one arm."""
         found = dict(self.events)
         for name, count in events.items():
             found[name] = _plus(found.get(name, (0, 0)), place, count)
-        return Interval(_plus(self.requests, place, requests), found)
+        return Interval(_plus(self.requests, place, requests), found, self.stage)
 
     @property
     def paired(self) -> bool:
@@ -88,16 +97,19 @@ class State:
         reason: Why it stands there.
         began: When it began.
         entered: When the stage began.
+        settled: Whether intervals that are first heard of now are about this stage.
         at_entry: Requests of both arms when the stage began.
+        seen: Requests of this stage, evidence or not.
         no_data_since: Since when an arm has had no requests.
         paused: Why an operator paused it, or nothing.
         open: Intervals that are not closed, by name; that of "" is "since the last decision".
-        closed: Names of intervals that are.
+        closed: Names of intervals that are, and the stage of each.
         sources: Of each source and arm its last number and counters.
         late: Reports that came too late.
         opened: When the interval since the last decision began.
         exposed: Requests that the canary answered, evidence or not.
         notified: Guardrails whose harm was told.
+        said: Operators' commands since the last decision.
     """
 
     evidence: Evidence
@@ -106,34 +118,40 @@ class State:
     reason: str = ""
     began: float | None = None
     entered: float = 0.0
+    settled: bool = True
     at_entry: Counts = (0, 0)
+    seen: Counts = (0, 0)
     no_data_since: float | None = None
     paused: str = ""
     open: Mapping[str, Interval] = field(default_factory=dict)
-    closed: tuple[str, ...] = ()
+    closed: Mapping[str, int | None] = field(default_factory=dict)
     sources: Mapping[str, Any] = field(default_factory=dict)
     late: int = 0
     opened: float = 0.0
     exposed: int = 0
     notified: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
-        plain = ("stage", "reason", "began", "entered", "at_entry", "no_data_since", "paused")
+        plain = ("stage", "reason", "began", "entered", "settled", "at_entry", "seen", "paused")
+        others = ("no_data_since", "late", "opened", "exposed")
         return {
-            **{name: getattr(self, name) for name in (*plain, "late", "opened", "exposed")},
+            **{name: getattr(self, name) for name in (*plain, *others)},
             "phase": self.phase.value,
             "evidence": self.evidence.to_dict(),
             "open": {
                 name: {
                     "requests": list(each.requests),
                     "events": {k: list(v) for k, v in each.events.items()},
+                    "stage": each.stage,
                 }
                 for name, each in self.open.items()
             },
-            "closed": list(self.closed),
+            "closed": dict(self.closed),
             "notified": list(self.notified),
-            "sources": dict(self.sources),
+            "said": list(self.said),
+            "sources": deepcopy(dict(self.sources)),
         }
 
     @classmethod
@@ -146,12 +164,14 @@ class State:
             name: Interval(
                 (each["requests"][0], each["requests"][1]),
                 {k: (v[0], v[1]) for k, v in each["events"].items()},
+                each["stage"],
             )
             for name, each in given["open"].items()
         }
-        given["closed"] = tuple(given["closed"])
-        given["notified"] = tuple(given["notified"])
-        given["at_entry"] = tuple(given["at_entry"])
+        given["closed"] = dict(given["closed"])
+        for name in ("notified", "said", "at_entry", "seen"):
+            given[name] = tuple(given[name])
+        given["sources"] = deepcopy(dict(given["sources"]))
         return cls(**given)
 
 
@@ -163,14 +183,19 @@ def observed(
     state: State, place: int, requests: int, events: Mapping[str, int], interval: str
 ) -> State:
     """Take in a report of one arm."""
-    if interval in state.closed:
-        return replace(state, late=state.late + 1)
-    before = state.open.get(interval, Interval())
-    return replace(
-        state,
-        open={**state.open, interval: before.plus(place, requests, events)},
-        exposed=state.exposed + (requests if place == 0 else 0),
-    )
+    exposed = state.exposed + (requests if place == 0 else 0)
+    late = interval in state.closed
+    if late:
+        stage = state.closed[interval]
+    else:
+        here = state.stage if state.settled or not interval else None
+        before = state.open.get(interval) or Interval(stage=here)
+        stage = before.stage
+    seen = _plus(state.seen, place, requests) if stage == state.stage else state.seen
+    if late:
+        return replace(state, late=state.late + 1, exposed=exposed, seen=seen)
+    added = {**state.open, interval: before.plus(place, requests, events)}
+    return replace(state, open=added, exposed=exposed, seen=seen)
 
 
 def closed(plan: RollbackPlan, state: State, now: float) -> State:
@@ -179,24 +204,33 @@ def closed(plan: RollbackPlan, state: State, now: float) -> State:
     Where one arm was silent, what the other reported waits for it: a minute at most, as rates
     drift, and counts of the two arms from different times are no comparison.
     """
-    evidence, labels = state.evidence, list(state.closed)
+    evidence, labels, seen = state.evidence, dict(state.closed), state.seen
     waiting = {}
     for name, interval in state.open.items():
         if not interval.paired:
             if name or now - state.opened < _CARRIED:
                 waiting[name] = interval
+            elif interval.stage == state.stage and _unlikely(plan, state.stage, interval.requests):
+                seen = seen[0] - interval.requests[0], seen[1] - interval.requests[1]
             continue
         events = [interval.events.get(each.name, (0, 0)) for each in plan.guardrails]
         evidence = evidence.after(plan.table, interval.requests, events)
         if name:
-            labels.append(name)
+            labels[name] = interval.stage
     return replace(
         state,
         evidence=evidence,
         open=dict([*waiting.items()][-_LABELS:]),
-        closed=tuple(labels[-_LABELS:]),
+        closed=dict([*labels.items()][-_LABELS:]),
+        seen=seen,
         opened=state.opened if "" in waiting else now,
     )
+
+
+def _unlikely(plan: RollbackPlan, stage: int, requests: Counts) -> bool:
+    """Tell whether one arm's silence beside the other's requests is no chance."""
+    share, (canary, baseline) = plan.shares[stage], requests
+    return canary * math.log(share) + baseline * math.log1p(-share) < _SILENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +261,17 @@ def judged(plan: RollbackPlan, state: State) -> Judged:
         for guardrail, many, found, limit in zip(plan.guardrails, events, harm, limits, strict=True)
     )
     safe = tuple(found >= _SAFE for found in safety)
-    worst = max((e for e, g in zip(harm, plan.guardrails, strict=True) if g.rolls_back), default=0)
-    killed = plan.kills and evidence.kill >= plan.kill_limit and worst >= _APART
+    kills = evidence.kill.tolist()
+    killed = any(
+        guardrail.kills and kill >= plan.kill_limit and found >= _APART
+        for guardrail, kill, found in zip(plan.guardrails, kills, harm, strict=True)
+    )
     return Judged(harmful, safe, killed, _astray(plan, state))
 
 
 def _astray(plan: RollbackPlan, state: State) -> bool:
     planned = plan.shares[state.stage]
-    canary, baseline = in_stage(state)
+    canary, baseline = state.seen
     if math.isnan(planned) or plan.mismatch == "ignore":
         return False
     return sequential.mismatch(canary, canary + baseline, planned) >= _ASTRAY

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _KILL = 0.1
 """Part of alpha that is kept for the fast kill."""
 
-_MINUTE = 60.0
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guardrail:
@@ -90,6 +88,11 @@ class Guardrail:
         """Whether harm rolls back."""
         return self.action == "rollback" and self.kind != "success"
 
+    @property
+    def kills(self) -> bool:
+        """Whether the fast kill applies: it rolls back, and bad is more."""
+        return self.rolls_back and self.direction == "increase"
+
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
         names = ("name", "kind", "direction", "tolerance", "margin", "weight", "action")
@@ -138,7 +141,9 @@ class RollbackPlan:
         bake: How long each stage lasts at least, seconds or a timedelta.
         bake_requests: How many canary requests each stage has at least.
         max_duration: After this the plan ends, seconds or a timedelta; None for no end.
-        on_inconclusive: What it ends with, if nothing is proven: "hold" or "rollback".
+        on_inconclusive: What it ends with, if nothing is proven: "hold" or "rollback". Either way
+            the canary gets no more requests, as nobody judges them any more; "hold" leaves what
+            becomes of it to people.
         on_no_data: What an interval without data of one arm leads to: "hold", or "rollback" once it
             has lasted for `no_data_deadline`.
         no_data_deadline: Seconds or a timedelta.
@@ -194,14 +199,15 @@ class RollbackPlan:
             if getattr(self, name) not in allowed:
                 raise refusal(name, getattr(self, name), f"one of {list(allowed)}")
         put(self, "approvals", tuple(_listed("approvals", self.approvals)))
-        known = {*range(len(self.shares)), "promote"}
+        known = [*range(len(self.shares)), "promote"]
         if odd := [each for each in self.approvals if each not in known]:
             raise refusal("approvals", odd, 'numbers of stages, from 0, and "promote"')
         put(self, "digest", digest(self.to_dict()))
         split = self.split
         limits = tuple(-math.log(split.get(each.name, self.alpha)) for each in given)
         put(self, "limits", limits)
-        put(self, "kill_limit", -math.log(split["fast kill"]))
+        killing = sum(each.kills for each in given)
+        put(self, "kill_limit", -math.log(_KILL * self.alpha / max(killing, 1)))
         put(self, "table", Table(given))
 
     @property
@@ -210,18 +216,12 @@ class RollbackPlan:
         return (math.nan,) if self.stages == "external" else tuple(map(float, self.stages))
 
     @property
-    def kills(self) -> bool:
-        """Whether the fast kill applies: some guardrail rolls back, and bad is more."""
-        return any(each.rolls_back and each.direction == "increase" for each in self.guardrails)
-
-    @property
     def split(self) -> dict[str, float]:
-        """The alpha of each guardrail that rolls back, and that of the fast kill."""
+        """The alpha of each guardrail that rolls back; what is left is for the fast kill."""
         rolling = [each for each in self.guardrails if each.rolls_back]
         total = sum(each.weight for each in rolling)
         kept = (1.0 - _KILL) * self.alpha
-        found = {each.name: kept * each.weight / total for each in rolling}
-        return {**found, "fast kill": _KILL * self.alpha}
+        return {each.name: kept * each.weight / total for each in rolling}
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""

@@ -44,12 +44,12 @@ def replay(
     decisions = []
     for each in events:
         match dict(each):
-            case {"observe": arguments}:
+            case {"observe": arguments} if len(each) == 1:
                 engine.observe(**arguments)
-            case {"decide": now}:
+            case {"decide": now} if len(each) == 1:
                 times.append(now)
                 decisions.append(engine.decide())
-            case {"command": arguments}:
+            case {"command": arguments} if len(each) == 1:
                 engine.command(**arguments)
             case _:
                 raise refusal("events", each, 'one of "observe", "decide" and "command"')
