@@ -301,7 +301,7 @@ def minutes(judge: RollbackEngine, clock: ManualClock, canary: int, baseline: in
     for _ in range(10):
         judge.observe("canary", requests=canary)
         judge.observe("baseline", requests=baseline)
-        reason = looked(judge, clock, 61.0).reason
+        reason: str = looked(judge, clock, 61.0).reason
     return reason
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mlguard.policies.episodes import digest
-from mlguard.records import iso
+from mlguard.records import iso, library_version
 from mlguard.render.text import number
 from mlguard.rollout.machine import (
     OVER,
@@ -20,6 +21,7 @@ from mlguard.rollout.machine import (
     excess,
     in_stage,
     judged,
+    safe,
 )
 from mlguard.values import Action, Decision, Severity, Verdict
 
@@ -33,9 +35,9 @@ Checks = Mapping[str, Verdict]
 """What was asked with a decision: "approval" and "budget"."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
-    """Where a step leads, and which commands were given before it. Immutable."""
+    """Where a step leads, and which commands were given before it."""
 
     phase: Phase
     action: Action
@@ -56,20 +58,20 @@ def decided(
         checks: What the approval of the next stage and the error budget said, where asked.
         act: Whether anything may be decided but to go on.
     """
-    said, state = state.said, replace(state, said=())
     if state.phase in OVER:
-        action = _BY_COMMAND[state.phase] if said else Action.NONE
-        outcome = Outcome(state.phase, action, state.reason, state.stage, said)
-        return state, outcome, judged(plan, state)
-    began = now if state.began is None else state.began
+        action = _BY_COMMAND[state.phase] if state.said else Action.NONE
+        outcome = Outcome(state.phase, action, state.reason, state.stage, state.said)
+        return replace(state, said=()), outcome, judged(plan, state)
+    silent, said = _silent(state), state.said
     if state.began is None:
-        state = replace(state, entered=now, opened=now, phase=Phase.STAGE)
-    silent = _silent(state)
+        state = replace(state, began=now, entered=now, opened=now)
     since = now if state.no_data_since is None else state.no_data_since
-    state = replace(closed(plan, state, now), began=began, no_data_since=since if silent else None)
+    state = replace(
+        state, **closed(plan, state, now), no_data_since=since if silent else None, said=()
+    )
     found = judged(plan, state)
     outcome = _next(plan, state, now, checks, found, silent) if act else _compared(state, found)
-    outcome = replace(outcome, said=said)
+    outcome.said = said
     if act and outcome.action is Action.NONE:
         state, outcome = _notified(plan, state, found, outcome)
     moved = outcome.stage != state.stage
@@ -95,7 +97,7 @@ def _notified(
         if guardrail.action == "notify" and found.harmful[row] and new:
             told = replace(state, notified=(*state.notified, guardrail.name))
             reason = _told(plan, guardrail, state, row)
-            return told, replace(outcome, action=Action.ALERT, reason=reason)
+            return told, Outcome(outcome.phase, Action.ALERT, reason, outcome.stage, outcome.said)
     return state, outcome
 
 
@@ -111,7 +113,9 @@ def _silent(state: State) -> str:
 
 
 def _compared(state: State, found: Judged) -> Outcome:
-    sides = [*(("worse",) if any(found.harmful) else ()), *(("safe",) if all(found.safe) else ())]
+    sides = ["worse"] if any(found.harmful) else []
+    if all(safe(state.evidence)):
+        sides.append("safe")
     reason = f"proven so far: {' and '.join(sides) or 'nothing'}"
     return Outcome(Phase.STAGE, Action.NONE, reason, state.stage)
 
@@ -140,7 +144,7 @@ def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
         return outcome(Phase.STAGE, Action.NONE, _baking(plan, state))
     if not last:
         return _approved(plan, state, checks, state.stage + 1) or _advanced(plan, state, now)
-    if unsafe := _unproven(plan, found):
+    if unsafe := _unproven(plan, state):
         return outcome(Phase.STAGE, Action.NONE, f"not proven safe yet: {', '.join(unsafe)}")
     waiting = _approved(plan, state, checks, "promote")
     return waiting or outcome(Phase.PROMOTED, Action.PROMOTE, "every guardrail is proven safe")
@@ -233,11 +237,11 @@ def _advanced(plan: RollbackPlan, state: State, now: float) -> Outcome:
     return Outcome(Phase.STAGE, Action.NONE, reason, state.stage + 1)
 
 
-def _unproven(plan: RollbackPlan, found: Judged) -> list[str]:
+def _unproven(plan: RollbackPlan, state: State) -> list[str]:
     return [
         guardrail.name
-        for row, guardrail in enumerate(plan.guardrails)
-        if guardrail.kind != "deterioration" and not found.safe[row]
+        for guardrail, proven in zip(plan.guardrails, safe(state.evidence), strict=True)
+        if guardrail.kind != "deterioration" and not proven
     ]
 
 
@@ -262,7 +266,7 @@ def because(plan: RollbackPlan, state: State, found: Judged) -> tuple[dict[str, 
     """Give the grounds of a decision, guardrail by guardrail, as plain JSON."""
     evidence = state.evidence
     lows, highs = evidence.ratio(plan.alpha)
-    harm, safety = evidence.harm, evidence.safety
+    harm, safety, proven = evidence.harm, evidence.safety, safe(evidence)
     return tuple(
         {
             "guardrail": guardrail.name,
@@ -275,7 +279,7 @@ def because(plan: RollbackPlan, state: State, found: Judged) -> tuple[dict[str, 
             "log_e_safety": float(safety[row]),
             "excess_at_most": excess(evidence, row) if guardrail.kills else None,
             "worse": found.harmful[row],
-            "safe": found.safe[row],
+            "safe": proven[row],
         }
         for row, guardrail in enumerate(plan.guardrails)
     )
@@ -285,6 +289,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+@lru_cache(maxsize=64)
+def _key(plan: str, subject: tuple[tuple[str, str], ...], began: float | None) -> str:
+    return digest([plan, dict(subject), began])
+
+
 def decision(  # noqa: PLR0917 -- a decision holds all it rests on
     plan: RollbackPlan,
     state: State,
@@ -292,7 +301,6 @@ def decision(  # noqa: PLR0917 -- a decision holds all it rests on
     found: Judged,
     now: float,
     subject: Mapping[str, str],
-    version: str,
 ) -> Decision:
     """Write a step as a decision."""
     return Decision(
@@ -300,12 +308,12 @@ def decision(  # noqa: PLR0917 -- a decision holds all it rests on
         outcome.reason,
         subject=subject,
         at=now,
-        key=digest([plan.digest, dict(subject), state.began]),
+        key=_key(plan.digest, tuple(sorted(subject.items())), state.began),
         because=(
             {"phase": outcome.phase.value, "stage": outcome.stage, "commands": list(outcome.said)},
             *(() if outcome.action is Action.NONE else because(plan, state, found)),
         ),
         policy_digest=plan.digest,
         state_digest=state.evidence.digest,
-        version=version,
+        version=library_version(),
     )

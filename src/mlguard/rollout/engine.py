@@ -12,7 +12,6 @@ from mlguard.checks import ask, checked
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
-from mlguard.records import library_version
 from mlguard.rollout import deciding, machine
 from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
@@ -205,9 +204,7 @@ class RollbackEngine(Locked):
             self._state, outcome, found = deciding.decided(
                 self.plan, self._state, now, checks, act=self.act
             )
-            decision = deciding.decision(
-                self.plan, self._state, outcome, found, now, self.subject, library_version()
-            )
+            decision = deciding.decision(self.plan, self._state, outcome, found, now, self.subject)
         if decision.action is not Action.NONE:
             deliver([decision], *self.sinks)
         return decision

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlguard.rollout.plan import Guardrail
 
     Floats = NDArray[np.float64]
+    Counts = NDArray[np.int64]
 
 _SPAN = np.linspace(math.log(0.02), math.log(50.0), 157)
 """Logarithms of the ratios that an interval can end at: 5 % apart."""
@@ -57,20 +58,17 @@ _KILL_WEIGHTS = np.full(len(_KILL), 1.0 / len(_KILL))
 class Table:
     """What the evidence needs of a plan's guardrails, laid out once. Immutable in use."""
 
-    __slots__ = ("ceilings", "logs", "once", "ratios", "turned")
+    __slots__ = ("any_turned", "hits", "logs", "misses", "once", "ratios", "turned")
 
     def __init__(self, guardrails: Sequence[Guardrail]) -> None:
         self.ratios = np.stack([ratios(each.tolerance, each.bound) for each in guardrails])
         self.logs = np.log(self.ratios)
         self.turned = np.array([each.direction == "decrease" for each in guardrails])
         self.once = np.array([each.tolerance == 1.0 for each in guardrails])
-        self.ceilings = [
-            (
-                np.log((each.ceiling + (1.0 - each.ceiling) * _KILL) / each.ceiling),
-                np.log1p(-_KILL),
-            )
-            for each in guardrails
-        ]
+        self.any_turned = bool(self.turned.any())
+        ceilings = np.array([[each.ceiling] for each in guardrails])
+        self.hits = np.log((ceilings + (1.0 - ceilings) * _KILL) / ceilings)
+        self.misses = np.log1p(-_KILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +84,18 @@ class Evidence:
         frequent: What the 2 × 2 test found in intervals of frequent events, shape (guardrails,).
         kills: Log-likelihood ratios against the ceilings, shape (guardrails, alternatives).
         counts: Events of canary and baseline, shape (guardrails, 2).
+        trials: What they are counted among, requests or clusters at risk, shape (guardrails, 2).
         requests: Of canary and baseline.
+        digest: Stands for all intervals that were added, in their order.
     """
 
     logs: Floats
     frequent: Floats
     kills: Floats
-    counts: NDArray[np.int64]
+    counts: Counts
+    trials: Counts
     requests: tuple[int, int]
+    digest: str
 
     @classmethod
     def none(cls, many: int) -> Self:
@@ -103,58 +105,75 @@ class Evidence:
             np.zeros(many),
             np.zeros((many, len(_KILL))),
             np.zeros((many, 2), dtype=np.int64),
+            np.zeros((many, 2), dtype=np.int64),
             (0, 0),
+            "",
         )
 
     def after(
-        self, table: Table, requests: tuple[int, int], events: Sequence[tuple[int, int]]
+        self,
+        table: Table,
+        requests: tuple[int, int],
+        events: Sequence[tuple[int, int]],
+        trials: Sequence[tuple[int, int]] | None = None,
     ) -> Evidence:
-        """Add an interval in which both arms had requests."""
-        kills = self.kills + [
-            canary * hit + (requests[0] - canary) * miss
-            for (canary, _), (hit, miss) in zip(events, table.ceilings, strict=True)
-        ]
+        """Add an interval in which both arms had requests.
+
+        Args:
+            table: Of the guardrails.
+            requests: Of canary and baseline.
+            events: Of each guardrail, likewise.
+            trials: What they are counted among, of each guardrail; the requests when not given.
+        """
         counts = np.array(events, dtype=np.int64).reshape(self.counts.shape)
+        among = np.empty_like(counts)
+        among[:] = requests if trials is None else trials
+        if trials is not None:
+            alone = (among == 0).any(axis=1)
+            counts[alone] = among[alone] = 0
+        kills = self.kills + counts[:, :1] * table.hits + (among - counts)[:, :1] * table.misses
         total = self.requests[0] + requests[0], self.requests[1] + requests[1]
         logs, frequent = self.logs, self.frequent
         if counts.any():
-            logs, frequent = self._moved(table, requests, counts)
-        return Evidence(logs, frequent, kills, self.counts + counts, total)
+            logs, frequent = self._moved(table, np.maximum(among, 1), counts)
+        chain = self.digest.encode() + among.tobytes() + counts.tobytes()
+        digest = hashlib.blake2b(chain, digest_size=8).hexdigest()
+        counts += self.counts
+        among += self.trials
+        return Evidence(logs, frequent, kills, counts, among, total, digest)
 
-    def _moved(
-        self, table: Table, requests: tuple[int, int], counts: NDArray[np.int64]
-    ) -> tuple[Floats, Floats]:
-        first, second = (
-            np.where(table.turned, requests[1 - place], requests[place])[:, None]
-            for place in (0, 1)
-        )
-        bad = np.where(table.turned, counts[:, 1], counts[:, 0])[:, None]
-        good = np.where(table.turned, counts[:, 0], counts[:, 1])[:, None]
-        total = np.log(table.ratios * first + second)
-        found = bad * (table.logs + np.log(first)) + good * np.log(second) - (bad + good) * total
+    def _moved(self, table: Table, trials: Counts, counts: Counts) -> tuple[Floats, Floats]:
+        if table.any_turned:
+            trials, counts = (
+                np.where(table.turned[:, None], each[:, ::-1], each) for each in (trials, counts)
+            )
+        bad, good = counts[:, :1], counts[:, 1:]
+        sizes = np.log(trials)
+        total = np.log(table.ratios * trials[:, :1] + trials[:, 1:])
+        found = bad * (table.logs + sizes[:, :1]) + good * sizes[:, 1:] - (bad + good) * total
+        often = self._frequent(table)
+        if not often.any():
+            return self.logs + found, self.frequent
         frequent = self.frequent.copy()
-        for row in np.flatnonzero(self._frequent(table)).tolist():
-            turned = bool(table.turned[row])
+        for row in np.flatnonzero(often).tolist():
             frequent[row] += sequential.two_by_two(
-                (int(bad[row, 0]), int(first[row, 0])),
-                (int(good[row, 0]), int(second[row, 0])),
-                self._rates(row, turned=turned),
+                (int(counts[row, 0]), int(trials[row, 0])),
+                (int(counts[row, 1]), int(trials[row, 1])),
+                self._rates(row, turned=bool(table.turned[row])),
             )
             found[row, _HARMS] = 0.0
         return self.logs + found, frequent
 
     def _frequent(self, table: Table) -> NDArray[np.bool_]:
         """Choose the test of the next interval by those before it."""
-        total = sum(self.requests)
-        often: NDArray[np.bool_] = self.counts.sum(axis=1) > _FREQUENT * total
-        return np.logical_and(often, table.once) if total else np.zeros_like(often)
+        often = self.counts.sum(axis=1) > _FREQUENT * self.trials.sum(axis=1)
+        chosen: NDArray[np.bool_] = np.logical_and(often, table.once)
+        return chosen
 
     def _rates(self, row: int, *, turned: bool) -> tuple[float, float]:
-        rates = [
-            sequential.learnt(int(k), n)
-            for k, n in zip(self.counts[row], self.requests, strict=True)
-        ]
-        return (rates[1], rates[0]) if turned else (rates[0], rates[1])
+        pairs = zip(self.counts[row].tolist(), self.trials[row].tolist(), strict=True)
+        canary, baseline = (sequential.learnt(k, n) for k, n in pairs)
+        return (baseline, canary) if turned else (canary, baseline)
 
     @property
     def harm(self) -> Floats:
@@ -209,18 +228,13 @@ class Evidence:
         """Of each guardrail the log e-value against "no more frequent than the ceiling"."""
         return sequential.mixture(self.kills, _KILL_WEIGHTS)
 
-    @property
-    def digest(self) -> str:
-        """Stands for the evidence, to the last bit."""
-        parts = (self.logs, self.frequent, self.kills, self.counts, np.array(self.requests))
-        return hashlib.blake2b(b"".join(map(np.ndarray.tobytes, parts)), digest_size=8).hexdigest()
-
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
-        arrays = ("logs", "frequent", "kills", "counts")
+        arrays = ("logs", "frequent", "kills", "counts", "trials")
         return {
             **{name: getattr(self, name).tolist() for name in arrays},
             "requests": list(self.requests),
+            "digest": self.digest,
         }
 
     @classmethod
@@ -228,12 +242,18 @@ class Evidence:
         """Read what `to_dict` wrote of so many guardrails."""
         empty = cls.none(many)
         canary, baseline = record["requests"]
+
+        def read(name: str, like: NDArray[Any]) -> NDArray[Any]:
+            return np.array(record[name], dtype=like.dtype).reshape(like.shape)
+
         return cls(
-            np.array(record["logs"], dtype=np.float64).reshape(empty.logs.shape),
-            np.array(record["frequent"], dtype=np.float64).reshape(empty.frequent.shape),
-            np.array(record["kills"], dtype=np.float64).reshape(empty.kills.shape),
-            np.array(record["counts"], dtype=np.int64).reshape(empty.counts.shape),
+            read("logs", empty.logs),
+            read("frequent", empty.frequent),
+            read("kills", empty.kills),
+            read("counts", empty.counts),
+            read("trials", empty.trials),
             (int(canary), int(baseline)),
+            str(record["digest"]),
         )
 
 

@@ -198,8 +198,8 @@ def observed(
     return replace(state, open=added, exposed=exposed, seen=seen)
 
 
-def closed(plan: RollbackPlan, state: State, now: float) -> State:
-    """Turn the intervals in which both arms had requests into evidence.
+def closed(plan: RollbackPlan, state: State, now: float) -> dict[str, Any]:
+    """Turn the intervals in which both arms had requests into evidence; give what changes.
 
     Where one arm was silent, what the other reported waits for it: a minute at most, as rates
     drift, and counts of the two arms from different times are no comparison.
@@ -217,14 +217,13 @@ def closed(plan: RollbackPlan, state: State, now: float) -> State:
         evidence = evidence.after(plan.table, interval.requests, events)
         if name:
             labels[name] = interval.stage
-    return replace(
-        state,
-        evidence=evidence,
-        open=dict([*waiting.items()][-_LABELS:]),
-        closed=dict([*labels.items()][-_LABELS:]),
-        seen=seen,
-        opened=state.opened if "" in waiting else now,
-    )
+    return {
+        "evidence": evidence,
+        "open": dict([*waiting.items()][-_LABELS:]),
+        "closed": dict([*labels.items()][-_LABELS:]),
+        "seen": seen,
+        "opened": state.opened if "" in waiting else now,
+    }
 
 
 def _unlikely(plan: RollbackPlan, stage: int, requests: Counts) -> bool:
@@ -239,13 +238,11 @@ class Judged:
 
     Attributes:
         harmful: Which guardrails are proven worse.
-        safe: Which are proven safe.
         killed: Whether the canary fails too often, whatever the baseline does.
         astray: Whether the share of requests is proven not to be the planned one.
     """
 
     harmful: tuple[bool, ...]
-    safe: tuple[bool, ...]
     killed: bool
     astray: bool
 
@@ -253,20 +250,24 @@ class Judged:
 def judged(plan: RollbackPlan, state: State) -> Judged:
     """Hold the evidence against the plan."""
     evidence = state.evidence
-    limits = plan.limits
-    harm, safety = evidence.harm.tolist(), evidence.safety.tolist()
+    limits, harm = plan.limits, evidence.harm.tolist()
     events = evidence.counts.sum(axis=1).tolist()
     harmful = tuple(
         guardrail.kind != "success" and many >= guardrail.min_events and found >= limit
         for guardrail, many, found, limit in zip(plan.guardrails, events, harm, limits, strict=True)
     )
-    safe = tuple(found >= _SAFE for found in safety)
-    kills = evidence.kill.tolist()
-    killed = any(
-        guardrail.kills and kill >= plan.kill_limit and found >= _APART
-        for guardrail, kill, found in zip(plan.guardrails, kills, harm, strict=True)
-    )
-    return Judged(harmful, safe, killed, _astray(plan, state))
+    apart = [
+        row
+        for row, guardrail in enumerate(plan.guardrails)
+        if guardrail.kills and harm[row] >= _APART
+    ]
+    killed = bool(apart) and bool((evidence.kill[apart] >= plan.kill_limit).any())
+    return Judged(harmful, killed, _astray(plan, state))
+
+
+def safe(evidence: Evidence) -> tuple[bool, ...]:
+    """Tell of each guardrail whether it is proven safe."""
+    return tuple(found >= _SAFE for found in evidence.safety.tolist())
 
 
 def _astray(plan: RollbackPlan, state: State) -> bool:
