@@ -157,10 +157,13 @@ def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> s
         if guardrail.rolls_back and found.harmful[row]:
             return _told(plan, guardrail, state, row)
     most = plan.blast_radius
-    if most.requests is not None and state.exposed >= most.requests:
-        return (
-            f"blast radius: {state.exposed:,} requests were exposed, and {most.requests:,} may be"
-        )
+    for unit, used, limit in (
+        ("requests were exposed", state.exposed, most.requests),
+        (f"{plan.cluster}s were exposed", state.users, most.users),
+        ("was spent on the canary", state.cost, most.cost),
+    ):
+        if limit is not None and used >= limit:
+            return f"blast radius: {used:,} {unit}, and {limit:,} may be"
     allowed = most.excess_events
     for row, guardrail in enumerate(plan.guardrails):
         if allowed is None or not guardrail.kills:
@@ -249,10 +252,11 @@ def _told(plan: RollbackPlan, guardrail: Guardrail, state: State, row: int) -> s
     _, highs = state.evidence.ratio(plan.alpha)
     canary, baseline = (int(each) for each in state.evidence.counts[row])
     n_c, n_b = state.evidence.requests
+    unit = "requests" if plan.cluster is None else f"requests ({plan.cluster}s counted once)"
     low, high = _proven(plan, state.evidence, row), float(highs[row])
     ends = f"{number(low, 3)} to {number(high, 3) if math.isfinite(high) else 'any'}"
     return (
-        f"{guardrail.name}: {canary:,} of {n_c:,} requests of the canary, {baseline:,} of {n_b:,} "
+        f"{guardrail.name}: {canary:,} of {n_c:,} {unit} of the canary, {baseline:,} of {n_b:,} "
         f"of the baseline; {ends} times the rate, and {number(guardrail.tolerance)} is tolerated"
     )
 

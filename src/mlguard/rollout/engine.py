@@ -7,15 +7,17 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from mlguard.arguments import finite, name_of, refusal, subject_of, whole
+from mlguard.arguments import finite, name_of, refusal, subject_of
 from mlguard.checks import ask, checked
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
 from mlguard.rollout import deciding, machine
+from mlguard.rollout.clusters import Clusters
 from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
 from mlguard.rollout.plan import RollbackPlan
+from mlguard.rollout.reports import grown, read
 from mlguard.values import Action
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from mlguard.values import Decision, Verdict
 
 _ARMS = ("canary", "baseline")
-_MOST = 2**53
 _COMMANDS = ("pause", "resume", "abort", "promote")
 
 
@@ -75,6 +76,7 @@ class RollbackEngine(Locked):
     """
 
     __slots__ = (
+        "_clusters",
         "_state",
         "act",
         "approval",
@@ -108,6 +110,7 @@ class RollbackEngine(Locked):
         self.clock: Clock = clock or unix_clock()
         self.sinks = tuple(sinks)
         self._state = State(Evidence.none(len(plan.guardrails)))
+        self._clusters = Clusters([each.name for each in plan.guardrails])
 
     @property
     def share(self) -> float:
@@ -137,6 +140,8 @@ class RollbackEngine(Locked):
         interval: str | None = None,
         source: str | None = None,
         seq: int | None = None,
+        cluster: str | int | None = None,
+        cost: float = 0.0,
     ) -> None:
         """Count requests of one arm, and the events among them.
 
@@ -155,6 +160,8 @@ class RollbackEngine(Locked):
                 stood. A counter that is lower than before was reset.
             seq: Number of the report of this source and arm: repeats and older ones are passed
                 over. A process that starts again goes on counting, or takes another name.
+            cluster: Whose requests these are, where the plan counts clusters.
+            cost: What they cost, in the unit of `BlastRadius.cost`; of a source, all of its so far.
 
         Raises:
             ConfigurationError: A count is negative, no whole number, above 2**53 or more than the
@@ -162,32 +169,33 @@ class RollbackEngine(Locked):
         """
         if arm not in _ARMS:
             raise refusal("arm", arm, f"one of {list(_ARMS)}")
-        total = whole("requests", requests)
-        if total > _MOST:
-            raise refusal("requests", requests, f"at most {_MOST}")
         names = [each.name for each in self.plan.guardrails]
-        given = dict(events or {})
-        if odd := sorted(given.keys() - {*names}):
-            raise refusal("events", odd, f"names of guardrails, {names}")
-        counts = {name: whole(f"events[{name!r}]", count) for name, count in given.items()}
-        _within(total, counts, "requests")
+        report = read(names, requests, events, cost)
+        if (cluster is None) is not (self.plan.cluster is None):
+            what = "given" if cluster is None else "left out"
+            raise refusal("cluster", cluster, f"{what}: the plan's is {self.plan.cluster!r}")
+        if cluster is not None and not isinstance(cluster, str | int):
+            raise refusal("cluster", cluster, "text or a whole number")
+        if cluster is not None and source is not None:
+            raise refusal("source", source, "left out where clusters are counted")
         if seq is not None and source is None:
             raise refusal("seq", seq, "given with source")
         label = "" if interval is None else name_of("interval", interval)
+        place = _ARMS.index(arm)
         with self._lock:
             state = self._state
             if state.phase in OVER:
                 return
             if source is not None:
-                place = f"{name_of('source', source)}/{arm}"
-                last = state.sources.get(place, {"seq": None, "requests": 0, "events": {}})
-                if seq is not None and last["seq"] is not None and seq <= last["seq"]:
+                key = f"{name_of('source', source)}/{arm}"
+                if (new := grown(state.sources.get(key), report, seq)) is None:
                     return
-                latest, total, counts = _grown(last, total, counts)
-                latest["seq"] = last["seq"] if seq is None else seq
-                state = replace(state, sources={**state.sources, place: latest})
-                _within(total, counts, "new requests")
-            self._state = machine.observed(state, _ARMS.index(arm), total, counts, label)
+                state, report = replace(state, sources={**state.sources, key: new[0]}), new[1]
+            if cluster is not None and label not in state.closed:
+                trials, first = self._clusters.first(label, place, cluster, report.events)
+                report = replace(report, events=first, trials=trials)
+                state = replace(state, users=self._clusters.users)
+            self._state = machine.observed(state, place, report, label)
 
     def decide(self) -> Decision:
         """Close the intervals that both arms reported, and go one step.
@@ -204,6 +212,7 @@ class RollbackEngine(Locked):
             self._state, outcome, found = deciding.decided(
                 self.plan, self._state, now, checks, act=self.act
             )
+            self._clusters.keep(self._state.open)
             decision = deciding.decision(self.plan, self._state, outcome, found, now, self.subject)
         if decision.action is not Action.NONE:
             deliver([decision], *self.sinks)
@@ -238,7 +247,8 @@ class RollbackEngine(Locked):
     def state(self) -> dict[str, Any]:
         """Give all that is remembered, as plain JSON."""
         own = {"kind": "rollback_engine", "schema": 1, "plan": self.plan.digest}
-        return {**own, **self._state.to_dict()}
+        with self._lock:
+            return {**own, "clusters": self._clusters.to_dict(), **self._state.to_dict()}
 
     def from_state(self, state: Mapping[str, Any]) -> Self:
         """Make the same engine with what another remembered.
@@ -254,6 +264,7 @@ class RollbackEngine(Locked):
             raise refusal("state", plan, f"of this plan, {self.plan.digest}")
         other = copy(self)
         try:
+            other._clusters = Clusters.from_dict(record.pop("clusters"), self._clusters.names)
             other._state = State.from_dict(record, len(self.plan.guardrails))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise refusal("state", sorted(record), f"whole: {error!r}") from None
@@ -263,24 +274,3 @@ class RollbackEngine(Locked):
 
     def __repr__(self) -> str:
         return f"<RollbackEngine {self.phase}, share {self.share:g}>"
-
-
-def _within(requests: int, events: Mapping[str, int], what: str) -> None:
-    for name, count in events.items():
-        if count > requests:
-            raise refusal(f"events[{name!r}]", count, f"at most {what} = {requests}")
-
-
-def _grown(
-    last: Mapping[str, Any], requests: int, events: Mapping[str, int]
-) -> tuple[dict[str, Any], int, dict[str, int]]:
-    """Give where counters stand now, and what they grew by; from zero where one was reset."""
-    before = last["events"]
-    reset = requests < last["requests"] or any(
-        count < before.get(name, 0) for name, count in events.items()
-    )
-    if reset:
-        return {"requests": requests, "events": dict(events)}, requests, dict(events)
-    grown = {name: count - before.get(name, 0) for name, count in events.items()}
-    stands = {"requests": requests, "events": {**before, **events}}
-    return stands, requests - last["requests"], grown

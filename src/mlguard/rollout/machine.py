@@ -15,6 +15,7 @@ from mlguard.stats.intervals import exact_proportion_interval
 
 if TYPE_CHECKING:
     from mlguard.rollout.plan import RollbackPlan
+    from mlguard.rollout.reports import Report
 
 _SAFE = -math.log(0.05)
 """Of a promotion of a canary that is worse by the margin: 5 %."""
@@ -66,19 +67,23 @@ class Interval:
     Attributes:
         requests: Of canary and baseline.
         events: Likewise, by name.
+        trials: Likewise, clusters at risk, where clusters are counted.
         stage: Whose share it is held against; None where that is not known.
     """
 
     requests: Counts = (0, 0)
     events: Mapping[str, Counts] = field(default_factory=dict)
+    trials: Mapping[str, Counts] = field(default_factory=dict)
     stage: int | None = None
 
-    def plus(self, place: int, requests: int, events: Mapping[str, int]) -> Interval:
+    def plus(self, place: int, report: Report) -> Interval:
         """Add a report of one arm."""
-        found = dict(self.events)
-        for name, count in events.items():
-            found[name] = _plus(found.get(name, (0, 0)), place, count)
-        return Interval(_plus(self.requests, place, requests), found, self.stage)
+        return Interval(
+            _plus(self.requests, place, report.requests),
+            _added(self.events, place, report.events),
+            _added(self.trials, place, report.trials) if report.trials else self.trials,
+            self.stage,
+        )
 
     @property
     def paired(self) -> bool:
@@ -108,6 +113,8 @@ class State:
         late: Reports that came too late.
         opened: When the interval since the last decision began.
         exposed: Requests that the canary answered, evidence or not.
+        cost: Of these.
+        users: Clusters among these, where clusters are counted.
         notified: Guardrails whose harm was told.
         said: Operators' commands since the last decision.
     """
@@ -129,13 +136,15 @@ class State:
     late: int = 0
     opened: float = 0.0
     exposed: int = 0
+    cost: float = 0.0
+    users: int = 0
     notified: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
         plain = ("stage", "reason", "began", "entered", "settled", "at_entry", "seen", "paused")
-        others = ("no_data_since", "late", "opened", "exposed")
+        others = ("no_data_since", "late", "opened", "exposed", "cost", "users")
         return {
             **{name: getattr(self, name) for name in (*plain, *others)},
             "phase": self.phase.value,
@@ -144,6 +153,7 @@ class State:
                 name: {
                     "requests": list(each.requests),
                     "events": {k: list(v) for k, v in each.events.items()},
+                    "trials": {k: list(v) for k, v in each.trials.items()},
                     "stage": each.stage,
                 }
                 for name, each in self.open.items()
@@ -164,6 +174,7 @@ class State:
             name: Interval(
                 (each["requests"][0], each["requests"][1]),
                 {k: (v[0], v[1]) for k, v in each["events"].items()},
+                {k: (v[0], v[1]) for k, v in each["trials"].items()},
                 each["stage"],
             )
             for name, each in given["open"].items()
@@ -179,11 +190,18 @@ def _plus(counts: Counts, place: int, more: int) -> Counts:
     return (counts[0] + more, counts[1]) if place == 0 else (counts[0], counts[1] + more)
 
 
-def observed(
-    state: State, place: int, requests: int, events: Mapping[str, int], interval: str
-) -> State:
+def _added(counts: Mapping[str, Counts], place: int, more: Mapping[str, int]) -> dict[str, Counts]:
+    found = dict(counts)
+    for name, count in more.items():
+        found[name] = _plus(found.get(name, (0, 0)), place, count)
+    return found
+
+
+def observed(state: State, place: int, report: Report, interval: str) -> State:
     """Take in a report of one arm."""
-    exposed = state.exposed + (requests if place == 0 else 0)
+    exposed, cost = state.exposed, state.cost
+    if place == 0:
+        exposed, cost = exposed + report.requests, cost + report.cost
     late = interval in state.closed
     if late:
         stage = state.closed[interval]
@@ -191,11 +209,11 @@ def observed(
         here = state.stage if state.settled or not interval else None
         before = state.open.get(interval) or Interval(stage=here)
         stage = before.stage
-    seen = _plus(state.seen, place, requests) if stage == state.stage else state.seen
+    seen = _plus(state.seen, place, report.requests) if stage == state.stage else state.seen
     if late:
-        return replace(state, late=state.late + 1, exposed=exposed, seen=seen)
-    added = {**state.open, interval: before.plus(place, requests, events)}
-    return replace(state, open=added, exposed=exposed, seen=seen)
+        return replace(state, late=state.late + 1, exposed=exposed, cost=cost, seen=seen)
+    added = {**state.open, interval: before.plus(place, report)}
+    return replace(state, open=added, exposed=exposed, cost=cost, seen=seen)
 
 
 def closed(plan: RollbackPlan, state: State, now: float) -> dict[str, Any]:
@@ -214,7 +232,10 @@ def closed(plan: RollbackPlan, state: State, now: float) -> dict[str, Any]:
                 seen = seen[0] - interval.requests[0], seen[1] - interval.requests[1]
             continue
         events = [interval.events.get(each.name, (0, 0)) for each in plan.guardrails]
-        evidence = evidence.after(plan.table, interval.requests, events)
+        trials = None
+        if plan.cluster is not None:
+            trials = [interval.trials.get(each.name, (0, 0)) for each in plan.guardrails]
+        evidence = evidence.after(plan.table, interval.requests, events, trials)
         if name:
             labels[name] = interval.stage
     return {
@@ -287,7 +308,7 @@ def in_stage(state: State) -> Counts:
 def excess(evidence: Evidence, row: int) -> float:
     """Give how many events the canary may have had beyond the baseline's rate, at 95 %."""
     canary, baseline = (int(each) for each in evidence.counts[row])
-    n_c, n_b = evidence.requests
+    n_c, n_b = (int(each) for each in evidence.trials[row])
     if not n_c:
         return 0.0
     lowest = exact_proportion_interval(min(baseline, n_b), n_b, 0.9)[0] if n_b else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlguard.arguments import instances, name_of, real, refusal, seconds, share, whole
@@ -107,19 +107,26 @@ class BlastRadius:
         requests: The most requests that the canary may answer.
         excess_events: The most events of a guardrail beyond those that the baseline would have had,
             by the upper end of a 95 % interval.
+        users: The most clusters of the plan that the canary may answer.
+        cost: The most that the canary's requests may cost, in the unit of `observe(cost=)`.
 
     Raises:
         ConfigurationError: A limit is not positive.
     """
 
     requests: int | None = None
+    _: KW_ONLY
     excess_events: float | None = None
+    users: int | None = None
+    cost: float | None = None
 
     def __post_init__(self) -> None:
-        if self.requests is not None:
-            whole("requests", self.requests, least=1)
-        if self.excess_events is not None:
-            _positive("excess_events", self.excess_events)
+        for name in ("requests", "users"):
+            if (most := getattr(self, name)) is not None:
+                whole(name, most, least=1)
+        for name in ("excess_events", "cost"):
+            if (most := getattr(self, name)) is not None:
+                _positive(name, most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +158,9 @@ class RollbackPlan:
         mismatch: What a wrong share of requests leads to: "hold" or "ignore". With "external" there
             is no share to compare with.
 
+        cluster: What events come in bunches of, such as "user" whose retries all fail: then each
+            counts once, with its first event of a guardrail, among those that had none before.
+
     Raises:
         ConfigurationError: An argument is not of its kind or range.
     """
@@ -168,6 +178,7 @@ class RollbackPlan:
     no_data_deadline: float | timedelta = 3_600.0
     approvals: Sequence[int | str] = ()
     mismatch: Literal["hold", "ignore"] = "hold"
+    cluster: str | None = None
     digest: str = field(init=False)
     table: Table = field(init=False, repr=False)
     limits: tuple[float, ...] = field(init=False, repr=False)
@@ -202,6 +213,10 @@ class RollbackPlan:
         known = [*range(len(self.shares)), "promote"]
         if odd := [each for each in self.approvals if each not in known]:
             raise refusal("approvals", odd, 'numbers of stages, from 0, and "promote"')
+        if self.cluster is not None:
+            name_of("cluster", self.cluster)
+        elif self.blast_radius.users is not None:
+            raise refusal("blast_radius", self.blast_radius, "without users where cluster is None")
         put(self, "digest", digest(self.to_dict()))
         split = self.split
         limits = tuple(-math.log(split.get(each.name, self.alpha)) for each in given)
@@ -227,13 +242,13 @@ class RollbackPlan:
         """Give plain JSON."""
         plain = (
             *("alpha", "bake", "bake_requests", "max_duration", "on_inconclusive", "on_no_data"),
-            *("no_data_deadline", "mismatch"),
+            *("no_data_deadline", "mismatch", "cluster"),
         )
         return {
             **{name: getattr(self, name) for name in plain},
             "stages": self.stages if self.stages == "external" else list(self.shares),
             "guardrails": [each.to_dict() for each in self.guardrails],
-            "blast_radius": [self.blast_radius.requests, self.blast_radius.excess_events],
+            "blast_radius": asdict(self.blast_radius),
             "approvals": list(self.approvals),
         }
 
