@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlguard.policies.episodes import digest
 from mlguard.records import iso, library_version
 from mlguard.render.text import number
+from mlguard.rollout.grounds import because, told
 from mlguard.rollout.machine import (
     OVER,
     SETTLING,
@@ -26,8 +26,7 @@ from mlguard.rollout.machine import (
 from mlguard.values import Action, Decision, Severity, Verdict
 
 if TYPE_CHECKING:
-    from mlguard.rollout.evidence import Evidence
-    from mlguard.rollout.plan import Guardrail, RollbackPlan
+    from mlguard.rollout.plan import RollbackPlan
 
 _BY_COMMAND = {Phase.ABORTED: Action.ROLLBACK, Phase.PROMOTED: Action.PROMOTE}
 
@@ -95,9 +94,9 @@ def _notified(
     for row, guardrail in enumerate(plan.guardrails):
         new = guardrail.name not in state.notified
         if guardrail.action == "notify" and found.harmful[row] and new:
-            told = replace(state, notified=(*state.notified, guardrail.name))
-            reason = _told(plan, guardrail, state, row)
-            return told, Outcome(outcome.phase, Action.ALERT, reason, outcome.stage, outcome.said)
+            known = replace(state, notified=(*state.notified, guardrail.name))
+            reason = told(plan, state, row)
+            return known, Outcome(outcome.phase, Action.ALERT, reason, outcome.stage, outcome.said)
     return state, outcome
 
 
@@ -155,7 +154,7 @@ def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> s
         return "the canary fails oftener than any ceiling allows"
     for row, guardrail in enumerate(plan.guardrails):
         if guardrail.rolls_back and found.harmful[row]:
-            return _told(plan, guardrail, state, row)
+            return told(plan, state, row)
     most = plan.blast_radius
     for unit, used, limit in (
         ("requests were exposed", state.exposed, most.requests),
@@ -193,7 +192,7 @@ def _must_wait(plan: RollbackPlan, state: State, found: Judged, checks: Checks) 
         return f"the canary got {share:.3%} of the requests, and {planned:.3%} is planned"
     for row, guardrail in enumerate(plan.guardrails):
         if guardrail.action == "hold" and found.harmful[row]:
-            return _told(plan, guardrail, state, row)
+            return told(plan, state, row)
     budget = checks.get("budget")
     if budget is not None and not budget.ok:
         return f"the error budget is {budget.severity.name}: {budget.reason}"
@@ -246,51 +245,6 @@ def _unproven(plan: RollbackPlan, state: State) -> list[str]:
         for guardrail, proven in zip(plan.guardrails, safe(state.evidence), strict=True)
         if guardrail.kind != "deterioration" and not proven
     ]
-
-
-def _told(plan: RollbackPlan, guardrail: Guardrail, state: State, row: int) -> str:
-    _, highs = state.evidence.ratio(plan.alpha)
-    canary, baseline = (int(each) for each in state.evidence.counts[row])
-    n_c, n_b = state.evidence.requests
-    unit = "requests" if plan.cluster is None else f"requests ({plan.cluster}s counted once)"
-    low, high = _proven(plan, state.evidence, row), float(highs[row])
-    ends = f"{number(low, 3)} to {number(high, 3) if math.isfinite(high) else 'any'}"
-    return (
-        f"{guardrail.name}: {canary:,} of {n_c:,} {unit} of the canary, {baseline:,} of {n_b:,} "
-        f"of the baseline; {ends} times the rate, and {number(guardrail.tolerance)} is tolerated"
-    )
-
-
-def _proven(plan: RollbackPlan, evidence: Evidence, row: int) -> float:
-    """Give the lower end of a guardrail that is proven worse: that of the test that proved it."""
-    return evidence.proven_above(row, plan.guardrails[row].tolerance, plan.limits[row])
-
-
-def because(plan: RollbackPlan, state: State, found: Judged) -> tuple[dict[str, Any], ...]:
-    """Give the grounds of a decision, guardrail by guardrail, as plain JSON."""
-    evidence = state.evidence
-    lows, highs = evidence.ratio(plan.alpha)
-    harm, safety, proven = evidence.harm, evidence.safety, safe(evidence)
-    return tuple(
-        {
-            "guardrail": guardrail.name,
-            "events": [int(each) for each in state.evidence.counts[row]],
-            "requests": list(state.evidence.requests),
-            "ratio_low": _proven(plan, evidence, row) if found.harmful[row] else float(lows[row]),
-            "ratio_high": _finite(float(highs[row])),
-            "log_e_harm": float(harm[row]),
-            "log_limit": plan.limits[row],
-            "log_e_safety": float(safety[row]),
-            "excess_at_most": excess(evidence, row) if guardrail.kills else None,
-            "worse": found.harmful[row],
-            "safe": proven[row],
-        }
-        for row, guardrail in enumerate(plan.guardrails)
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 @lru_cache(maxsize=64)

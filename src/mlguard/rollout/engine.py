@@ -12,7 +12,7 @@ from mlguard.checks import ask, checked
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
-from mlguard.rollout import deciding, machine
+from mlguard.rollout import deciding, grounds, machine
 from mlguard.rollout.clusters import Clusters
 from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
@@ -129,7 +129,12 @@ class RollbackEngine(Locked):
     def findings(self) -> tuple[dict[str, Any], ...]:
         """What the evidence says of each guardrail now, as decisions carry it in `because`."""
         state = self._state
-        return deciding.because(self.plan, state, machine.judged(self.plan, state))
+        return grounds.because(self.plan, state, machine.judged(self.plan, state))
+
+    def explain(self) -> str:
+        """Say where the rollout stands and why, and of each guardrail what would change that."""
+        state = self._state
+        return grounds.explained(self.plan, state, machine.judged(self.plan, state))
 
     def observe(
         self,

@@ -14,7 +14,7 @@ from mlguard.stats import sequential
 from mlguard.stats.sequential import HARM, HARM_WEIGHTS, SAFE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +31,9 @@ _PRIOR = np.exp(-0.5 * (_SPAN / 1.2) ** 2) + 0.02
 _KILL = np.array([0.47, 0.987])
 """Alternatives for the fast kill, as parts of the way from the ceiling to 1: mostly failing, and
 failing always; with the default ceiling they are rates of 0.6 and 0.99."""
+
+_FAR = 1_000_000
+"""Events beyond which nobody waits."""
 
 _FREQUENT = 0.1
 """Above this rate of events the 2 × 2 test sees more than the origin of events does."""
@@ -223,6 +226,49 @@ class Evidence:
         (low, over), (high, under) = ends[-2:]
         return math.exp(low + (high - low) * over / (over - under))
 
+    def events_to_harm(self, table: Table, row: int, limit: float, least: int = 1) -> int | None:
+        """Give how many more events of the canary alone would prove it worse, at the share so far.
+
+        None where fewer events are worse, where the 2 × 2 test is used, and before any request.
+
+        Args:
+            table: Of the guardrails.
+            row: The guardrail.
+            limit: The log e-value that is a proof.
+            least: Events in all, without which there is none.
+        """
+        canary, baseline = self.trials[row].tolist()
+        if table.turned[row] or self.frequent[row] or not canary or not baseline:
+            return None
+        share = canary / (canary + baseline)
+        step = table.logs[row] - np.log(table.ratios[row] * share + 1.0 - share)
+        harms = slice(2, 2 + len(HARM))
+
+        def beyond(more: int) -> float:
+            logs = self.logs[row] + more * step
+            return float(sequential.mixture(logs[harms], _HARM_WEIGHTS) - logs[0]) - limit
+
+        return _fewest(beyond, max(least - int(self.counts[row].sum()), 0))
+
+    def events_to_safety(self, table: Table, row: int, limit: float) -> int | None:
+        """Give how many more events, at equal rates and the share so far, prove it safe.
+
+        What is expected, not what is sure; None before any request.
+        """
+        canary, baseline = self.trials[row].tolist()
+        if not canary or not baseline:
+            return None
+        share = (baseline if table.turned[row] else canary) / (canary + baseline)
+        ratios = table.ratios[row]
+        step = share * table.logs[row] - np.log(ratios * share + 1.0 - share)
+        safes = slice(2 + len(HARM), _ORDERED)
+
+        def beyond(more: int) -> float:
+            logs = self.logs[row] + more * step
+            return float(sequential.mixture(logs[safes], _SAFE_WEIGHTS) - logs[1]) - limit
+
+        return _fewest(beyond, 0)
+
     @property
     def kill(self) -> Floats:
         """Of each guardrail the log e-value against "no more frequent than the ceiling"."""
@@ -260,6 +306,13 @@ class Evidence:
 def ratios(tolerance: float, margin: float) -> Floats:
     """Give the ratios whose likelihood a guardrail needs: nulls, alternatives, and the span."""
     return np.concatenate([[tolerance, margin], tolerance * HARM, margin * SAFE, np.exp(_SPAN)])
+
+
+def _fewest(beyond: Callable[[int], float], least: int) -> int | None:
+    """Give the smallest number of events at which it is not negative."""
+    steps = range(least, _FAR)
+    place = bisect_left(steps, 0.0, key=beyond)
+    return None if place == len(steps) else steps[place]
 
 
 def _ends(inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlguard.rollout.plan import RollbackPlan
     from mlguard.rollout.reports import Report
 
-_SAFE = -math.log(0.05)
+PROVEN_SAFE = -math.log(0.05)
 """Of a promotion of a canary that is worse by the margin: 5 %."""
 
 _ASTRAY = -math.log(0.001)
@@ -288,7 +288,7 @@ def judged(plan: RollbackPlan, state: State) -> Judged:
 
 def safe(evidence: Evidence) -> tuple[bool, ...]:
     """Tell of each guardrail whether it is proven safe."""
-    return tuple(found >= _SAFE for found in evidence.safety.tolist())
+    return tuple(found >= PROVEN_SAFE for found in evidence.safety.tolist())
 
 
 def _astray(plan: RollbackPlan, state: State) -> bool:
