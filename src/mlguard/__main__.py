@@ -34,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
     ours.add_to(commands)
     given = parser.parse_args(arguments)
-    return _explain(given.file) if given.command == "explain" else _simulate(given)
+    run = {"explain": _explain, "simulate": _simulate, "replay": _replay}
+    return run[given.command](given)
 
 
-def _explain(file: str) -> int:
+def _explain(given: argparse.Namespace) -> int:
+    file = given.file
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         verdict = Verdict.from_dict(json.loads(text))
@@ -45,8 +47,7 @@ def _explain(file: str) -> int:
         return _refuse(f"cannot read {file}: {error.strerror}")
     except (ValueError, RecursionError) as error:
         return _refuse(f"{file} holds no verdict: {error}")
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(verdict.explain().encode(encoding, "backslashreplace").decode(encoding))
+    _print(verdict.explain())
     if verdict.severity is Severity.BREACH:
         return BREACHED
     return UNKNOWN if verdict.in_doubt else PASSED
@@ -54,12 +55,29 @@ def _explain(file: str) -> int:
 
 def _simulate(given: argparse.Namespace) -> int:
     try:
-        print(ours.table(given))
+        _print(ours.table(given))
     except OSError as error:
         return _refuse(f"cannot read {given.file}: {error.strerror}")
     except ValueError as error:
         return _refuse(str(error))
     return PASSED
+
+
+def _replay(given: argparse.Namespace) -> int:
+    try:
+        words, phase = ours.rollout(given)
+    except OSError as error:
+        return _refuse(f"cannot read or write {error.filename}: {error.strerror}")
+    except (ValueError, TypeError) as error:
+        return _refuse(str(error))
+    _print(words)
+    ends = {"promoted": PASSED, "rolled back": BREACHED, "aborted": BREACHED}
+    return ends.get(phase, UNKNOWN)
+
+
+def _print(words: str) -> None:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(words.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _refuse(message: str) -> int:

@@ -1,4 +1,4 @@
-"""The command `simulate`: a history of numbers, a limit, and what an alert on it would do."""
+"""The commands `simulate`, what an alert on a history would do, and `replay`, of a rollout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mlguard.arguments import refusal
 from mlguard.policies.ladder import ResponsePolicy
 from mlguard.policies.responses import Response
 from mlguard.policies.thresholds import at_least, at_most
+from mlguard.records import iso
 from mlguard.values import Action, Measurement
 
 if TYPE_CHECKING:
@@ -48,6 +49,18 @@ def add_to(commands: Any) -> None:
         "--cycle", type=int, default=7, help="after which a pattern repeats, or 0 (%(default)s)"
     )
     parser.add_argument("--years", type=float, default=50.0, help="quiet years (%(default)g)")
+    again = commands.add_parser(
+        "replay",
+        help="what would this plan have done? the decisions of a recorded rollout",
+        description="Prints the decisions that a plan takes on recorded events, and where it ends.",
+        epilog="exit codes: 0 promoted, 1 rolled back or aborted, 2 usage, 3 undecided",
+    )
+    again.add_argument("plan", help="JSON that RollbackPlan.to_dict() gave")
+    again.add_argument(
+        "file",
+        help="what the journal of a RollbackEngine took, a line each, or - for standard input",
+    )
+    again.add_argument("--html", metavar="FILE", help="draw it there")
 
 
 def table(given: argparse.Namespace) -> str:
@@ -79,6 +92,33 @@ def table(given: argparse.Namespace) -> str:
         progress=_progress if sys.stderr.isatty() else None,
     )
     return str(found)
+
+
+def rollout(given: argparse.Namespace) -> tuple[str, str]:
+    """Give what a plan decides on recorded events, in words, and the phase that it ends in.
+
+    Raises:
+        ConfigurationError: The plan or an event does not fit.
+    """
+    from mlguard.rollout import RollbackPlan, timeline_html  # noqa: PLC0415 -- slow to import
+    from mlguard.rollout.replay import course  # noqa: PLC0415
+
+    plan = RollbackPlan.from_dict(json.loads(Path(given.plan).read_text(encoding="utf-8")))
+    text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text(encoding="utf-8")
+    events = [json.loads(line) for line in text.splitlines() if line.strip()]
+    lines: list[str] = []
+    before = ""
+    engine = None
+    for engine, decision in course(plan, events, {}):  # noqa: B007 -- the last is read below
+        told = f"{decision.action}: {decision.reason}"
+        if decision.action is not Action.NONE and told != before:
+            lines.append(f"{iso(decision.at or 0.0)} {told}")
+        before = told
+    if engine is None:
+        raise refusal("file", given.file, "events with at least one decide")
+    if given.html is not None:
+        Path(given.html).write_text(timeline_html(plan, events), encoding="utf-8")
+    return "\n".join([*lines, engine.explain()]), engine.phase
 
 
 def _read(number: int, line: str) -> Measurement:

@@ -6,6 +6,7 @@ from mlguard.rollout.assignment import Splitter
 from mlguard.rollout.engine import RollbackEngine
 from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
 from mlguard.rollout.replay import replay
+from mlguard.rollout.timeline import timeline_html
 
 __all__ = [
     "BlastRadius",
@@ -14,4 +15,5 @@ __all__ = [
     "RollbackPlan",
     "Splitter",
     "replay",
+    "timeline_html",
 ]

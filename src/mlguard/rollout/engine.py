@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -17,7 +17,7 @@ from mlguard.rollout.clusters import Clusters
 from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
 from mlguard.rollout.plan import RollbackPlan
-from mlguard.rollout.reports import grown, read
+from mlguard.rollout.reports import Report, grown, read
 from mlguard.values import Action
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class RollbackEngine(Locked):
         budget: A check of the error budget: unless it is OK no stage begins.
         clock: Of Unix seconds, `mlguard.clocks.unix_clock()` when not given.
         sinks: Each takes every decision that is not NONE; see `deliver`.
+        journal: Takes every report, look and command as plain JSON, in order, for `replay`. It is
+            called while the engine is locked: let it append, and not wait.
 
     Raises:
         ConfigurationError: An argument is not of its kind.
@@ -82,6 +84,7 @@ class RollbackEngine(Locked):
         "approval",
         "budget",
         "clock",
+        "journal",
         "plan",
         "sinks",
         "subject",
@@ -98,6 +101,7 @@ class RollbackEngine(Locked):
         budget: Check | None = None,
         clock: Clock | None = None,
         sinks: Sequence[Sink] = (),
+        journal: Callable[[dict[str, Any]], object] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(plan, RollbackPlan):
@@ -109,6 +113,7 @@ class RollbackEngine(Locked):
         self.budget = None if budget is None else checked(budget)
         self.clock: Clock = clock or unix_clock()
         self.sinks = tuple(sinks)
+        self.journal = journal
         self._state = State(Evidence.none(len(plan.guardrails)))
         self._clusters = Clusters([each.name for each in plan.guardrails])
 
@@ -175,16 +180,8 @@ class RollbackEngine(Locked):
         if arm not in _ARMS:
             raise refusal("arm", arm, f"one of {list(_ARMS)}")
         names = [each.name for each in self.plan.guardrails]
-        report = read(names, requests, events, cost)
-        if (cluster is None) is not (self.plan.cluster is None):
-            what = "given" if cluster is None else "left out"
-            raise refusal("cluster", cluster, f"{what}: the plan's is {self.plan.cluster!r}")
-        if cluster is not None and not isinstance(cluster, str | int):
-            raise refusal("cluster", cluster, "text or a whole number")
-        if cluster is not None and source is not None:
-            raise refusal("source", source, "left out where clusters are counted")
-        if seq is not None and source is None:
-            raise refusal("seq", seq, "given with source")
+        report = told = read(names, requests, events, cost)
+        _fits(self.plan, cluster, source, seq)
         label = "" if interval is None else name_of("interval", interval)
         place = _ARMS.index(arm)
         with self._lock:
@@ -201,6 +198,9 @@ class RollbackEngine(Locked):
                 report = replace(report, events=first, trials=trials)
                 state = replace(state, users=self._clusters.users)
             self._state = machine.observed(state, place, report, label)
+            if self.journal is not None:
+                ties = {"interval": interval, "source": source, "seq": seq, "cluster": cluster}
+                self.journal({"observe": _written(arm, told, ties)})
 
     def decide(self) -> Decision:
         """Close the intervals that both arms reported, and go one step.
@@ -218,6 +218,9 @@ class RollbackEngine(Locked):
                 self.plan, self._state, now, checks, act=self.act
             )
             self._clusters.keep(self._state.open)
+            if self.journal is not None:
+                said = {name: verdict.to_dict() for name, verdict in checks.items()}
+                self.journal({"decide": now, **said})
             decision = deciding.decision(self.plan, self._state, outcome, found, now, self.subject)
         if decision.action is not Action.NONE:
             deliver([decision], *self.sinks)
@@ -248,6 +251,8 @@ class RollbackEngine(Locked):
                 self._state = replace(state, phase=ends[name], reason=state.said[-1])
             else:
                 self._state = replace(state, paused=words if name == "pause" else "")
+            if self.journal is not None:
+                self.journal({"command": {"name": name, "who": who, "reason": reason}})
 
     def state(self) -> dict[str, Any]:
         """Give all that is remembered, as plain JSON."""
@@ -279,3 +284,22 @@ class RollbackEngine(Locked):
 
     def __repr__(self) -> str:
         return f"<RollbackEngine {self.phase}, share {self.share:g}>"
+
+
+def _fits(plan: RollbackPlan, cluster: object, source: object, seq: object) -> None:
+    if (cluster is None) is not (plan.cluster is None):
+        what = "given" if cluster is None else "left out"
+        raise refusal("cluster", cluster, f"{what}: the plan's is {plan.cluster!r}")
+    if cluster is not None and not isinstance(cluster, str | int):
+        raise refusal("cluster", cluster, "text or a whole number")
+    if cluster is not None and source is not None:
+        raise refusal("source", source, "left out where clusters are counted")
+    if seq is not None and source is None:
+        raise refusal("seq", seq, "given with source")
+
+
+def _written(arm: str, report: Report, ties: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in ties.items() if value is not None}
+    cost = {"cost": report.cost} if report.cost else {}
+    counts = {"requests": report.requests, "events": dict(report.events)}
+    return {"arm": arm, **counts, **cost, **given}

@@ -68,7 +68,7 @@ def explained(plan: RollbackPlan, state: State, found: Judged) -> str:
             parts.append(f"{more:,} more of the canary, and none of the baseline, {harm}")
         if each["safe"]:
             parts.append(f"proven below {number(guardrail.bound)}")
-        elif (more := each["events_to_safety"]) is not None:
+        elif not each["worse"] and (more := each["events_to_safety"]) is not None:
             parts.append(f"about {more:,} more of both at equal rates prove it safe")
         lines.append("; ".join(parts))
     return "\n".join(lines)

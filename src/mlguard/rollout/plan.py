@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mlguard.arguments import instances, name_of, real, refusal, seconds, share, whole
 from mlguard.policies.episodes import digest
@@ -251,6 +251,35 @@ class RollbackPlan:
             "blast_radius": asdict(self.blast_radius),
             "approvals": list(self.approvals),
         }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote; what is left out has its default.
+
+        Raises:
+            ConfigurationError: A name is unknown, or a value is not of its kind or range.
+        """
+        given = _known(cls, "plan", record)
+        listed = _listed("guardrails", given.get("guardrails", ()))
+        given["guardrails"] = [
+            Guardrail(**_known(Guardrail, "guardrails", each)) for each in listed
+        ]
+        if "blast_radius" in given:
+            radius = _known(BlastRadius, "blast_radius", given["blast_radius"])
+            given["blast_radius"] = BlastRadius(**radius)
+        return cls(**given)
+
+
+def _known(kind: Any, parameter: str, record: Any) -> dict[str, Any]:
+    known = {each.name: each for each in fields(kind) if each.init}
+    least = {
+        name
+        for name, each in known.items()
+        if each.default is MISSING and each.default_factory is MISSING
+    }
+    if not isinstance(record, Mapping) or not least <= record.keys() <= known.keys():
+        raise refusal(parameter, record, f"a mapping of {[*known]}, at least {[*least]}")
+    return dict(record)
 
 
 def _positive(parameter: str, value: object) -> float:

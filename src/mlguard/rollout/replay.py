@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
 from mlguard.rollout.engine import RollbackEngine
+from mlguard.values import Severity, Verdict
 
 if TYPE_CHECKING:
     from mlguard.rollout.plan import RollbackPlan
     from mlguard.values import Decision
+
+_UNASKED = {
+    "approval": Verdict("approval", Severity.UNKNOWN, "nobody was asked"),
+    "budget": Verdict("budget", Severity.OK, "nobody was asked"),
+}
 
 
 def replay(
@@ -20,10 +26,12 @@ def replay(
 
     Args:
         plan: The plan.
-        events: In order, each a mapping with one of the keys "observe" (the arguments of
-            `RollbackEngine.observe`), "decide" (the time in Unix seconds) or "command" (the
-            arguments of `RollbackEngine.command`).
-        collaborators: The other arguments of `RollbackEngine`, but for clock and sinks.
+        events: In order, as the `journal` of an engine took them. Each is a mapping with one of the
+            keys "observe" (the arguments of `RollbackEngine.observe`), "decide" (the time in Unix
+            seconds) or "command" (the arguments of `RollbackEngine.command`); beside "decide" stand
+            the verdicts of "approval" and "budget", where they were asked.
+        collaborators: The other arguments of `RollbackEngine`, but for clock and sinks. An
+            `approval` or `budget` is asked again instead of what was recorded.
 
     Raises:
         ConfigurationError: An event is of no known kind.
@@ -39,18 +47,26 @@ def replay(
         >>> [str(decision.action) for decision in replay(plan, events)]
         ['rollback']
     """
-    times = [0.0]
-    engine = RollbackEngine(plan, clock=lambda: times[-1], **collaborators)
-    decisions = []
+    return [decision for _, decision in course(plan, events, collaborators)]
+
+
+def course(
+    plan: RollbackPlan, events: Iterable[Mapping[str, Any]], collaborators: Mapping[str, Any]
+) -> Iterator[tuple[RollbackEngine, Decision]]:
+    """Go through events; give the engine as it stands after each decision, and the decision."""
+    now, said = 0.0, dict(_UNASKED)
+    asked = {"approval": lambda: said["approval"], "budget": lambda: said["budget"]}
+    engine = RollbackEngine(plan, clock=lambda: now, **{**asked, **collaborators})
     for each in events:
         match dict(each):
             case {"observe": arguments} if len(each) == 1:
                 engine.observe(**arguments)
-            case {"decide": now} if len(each) == 1:
-                times.append(now)
-                decisions.append(engine.decide())
+            case {"decide": time, **verdicts} if verdicts.keys() <= _UNASKED.keys():
+                now = time
+                read = {name: Verdict.from_dict(verdict) for name, verdict in verdicts.items()}
+                said |= {**_UNASKED, **read}
+                yield engine, engine.decide()
             case {"command": arguments} if len(each) == 1:
                 engine.command(**arguments)
             case _:
                 raise refusal("events", each, 'one of "observe", "decide" and "command"')
-    return decisions
