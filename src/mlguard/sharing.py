@@ -23,7 +23,7 @@ from mlguard.records import parsed
 from mlguard.values import Severity, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
 
     from mlguard.protocols import Clock, Store
@@ -45,7 +45,20 @@ class Mergeable(Protocol):
         ...
 
 
+class Stateful(Protocol):
+    """What `checkout` also keeps: it remembers a state of plain JSON."""
+
+    def state(self) -> dict[str, Any]:
+        """Give all that is remembered."""
+        ...
+
+    def from_state(self, state: Mapping[str, Any], /) -> Any:
+        """Make the same with what another remembered."""
+        ...
+
+
 T = TypeVar("T", bound=Mergeable)
+K = TypeVar("K", bound="Mergeable | Stateful")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +205,18 @@ def gather(
 
 
 @contextmanager
-def checkout(store: Store, key: str, make: Callable[[], T]) -> Iterator[T]:
+def checkout(store: Store, key: str, make: Callable[[], K]) -> Iterator[K]:
     """Load a meter, let the block use it, and save it: for jobs that come and go.
 
-    The block gets what `make` makes, with what was saved added. If the block raises, nothing is
-    saved.
+    The block gets what `make` makes, with what was saved added; or, of what remembers a state, such
+    as a `ResponsePolicy` or a `RollbackEngine`, going on from what was saved. If the block raises,
+    nothing is saved. What it decided was told by then: where the save may be lost to another
+    process, wrap sinks in `once`.
 
     Args:
         store: Where it is kept.
         key: What it is.
-        make: Makes the meter, empty. Of an `ErrorBudget`, with `min_coverage=0`, since nobody
+        make: Makes it, empty. Of an `ErrorBudget`, with `min_coverage=0`, since nobody
             watches between two jobs.
 
     Raises:
@@ -218,12 +233,24 @@ def checkout(store: Store, key: str, make: Callable[[], T]) -> Iterator[T]:
         300
     """
     found = store.load(name_of("key", key))
-    meter = make()
+    meter: Any = make()
     if found is not None:
         with _naming(key):
-            meter = meter + _read(found[0].decode(errors="replace"), _clock_of(meter))
+            meter = _resumed(meter, found[0].decode(errors="replace"))
     yield meter
-    store.save(key, meter.to_json().encode(), if_version=found[1] if found else 0)
+    text = meter.to_json() if hasattr(meter, "to_json") else json.dumps(meter.state())
+    store.save(key, text.encode(), if_version=found[1] if found else 0)
+
+
+def _resumed(meter: Any, text: str) -> Any:
+    """Go on from what was saved."""
+    if hasattr(meter, "to_json"):
+        return meter + _read(text, _clock_of(meter))
+    try:
+        state = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise refusal("text", text, f"JSON of a state: {error}") from None
+    return meter.from_state(state)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlguard.rollout.assignment import Splitter
+from mlguard.rollout.denied import DenyList
 from mlguard.rollout.engine import RollbackEngine
 from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
 from mlguard.rollout.replay import replay
@@ -10,6 +11,7 @@ from mlguard.rollout.timeline import timeline_html
 
 __all__ = [
     "BlastRadius",
+    "DenyList",
     "Guardrail",
     "RollbackEngine",
     "RollbackPlan",
