@@ -293,3 +293,36 @@ def test_an_engine_promotes_what_is_equal_and_rolls_back_what_is_worse() -> None
     equal = ends(20, 16, {GUARDRAIL: 0.02}, bake=0.0)
     assert equal.count("promoted") >= 17
     assert ends(20, 17, {GUARDRAIL: 0.02}, worse=4.0, bake=0.0) == ["rolled back"] * 20
+
+
+def sticky(seed: int, *, share: float, clusters: bool) -> bool:
+    """Tell whether an equal canary is rolled back; 2,000 users, of whom 1 % always fail."""
+    rng, clock = np.random.default_rng(seed), ManualClock(0.0)
+    plan = RollbackPlan(
+        "external", guardrails=[GUARDRAIL], bake=1e9, cluster="user" if clusters else None
+    )
+    engine = RollbackEngine(plan, clock=clock)
+    arms = np.where(rng.random(2_000) < share, "canary", "baseline").tolist()
+    failing = (rng.random(2_000) < 0.01).tolist()
+    for place, user in enumerate(rng.integers(0, 2_000, 20_000).tolist(), start=1):
+        engine.observe(
+            arms[user],
+            requests=1,
+            events={"errors": int(failing[user])},
+            cluster=user if clusters else None,
+        )
+        if place % 100 == 0:
+            clock.advance(1.0)
+            if engine.decide().action == "rollback":
+                return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "runs"), [(0.5, 300), (0.1, 150)])
+def test_users_who_always_fail_do_not_roll_an_equal_canary_back(share: float, runs: int) -> None:
+    assert at_most(sum(sticky(s, share=share, clusters=True) for s in range(runs)), runs, ALPHA)
+
+
+def test_retries_that_count_each_time_do() -> None:
+    assert sum(sticky(s, share=0.5, clusters=False) for s in range(12)) >= 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlguard.rollout.assignment import Splitter
 from mlguard.rollout.denied import DenyList
 from mlguard.rollout.engine import RollbackEngine
+from mlguard.rollout.foresight import Foresight, foresee
 from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
 from mlguard.rollout.replay import replay
 from mlguard.rollout.timeline import timeline_html
@@ -12,10 +13,12 @@ from mlguard.rollout.timeline import timeline_html
 __all__ = [
     "BlastRadius",
     "DenyList",
+    "Foresight",
     "Guardrail",
     "RollbackEngine",
     "RollbackPlan",
     "Splitter",
+    "foresee",
     "replay",
     "timeline_html",
 ]

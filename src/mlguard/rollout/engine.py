@@ -131,6 +131,11 @@ class RollbackEngine(Locked):
         return self._state.phase.value
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more will be decided."""
+        return self._state.phase in OVER
+
+    @property
     def findings(self) -> tuple[dict[str, Any], ...]:
         """What the evidence says of each guardrail now, as decisions carry it in `because`."""
         state = self._state
