@@ -7,9 +7,9 @@ Rollouts are set up), a Mann-Whitney interval over the rates of intervals (as Ka
 the safe test for 2 x 2 tables alone. Ours is the rule of a plan with one guardrail, its part of
 alpha and its fast kill as they are, for all runs at once; some runs are put through a real engine,
 which must roll back at the same look. Then: a look after every request, a plan of several
-guardrails, promotions, how often a confidence sequence ever leaves out the true ratio, how near
-the delay comes to A. Wald's bound, a canary that always fails, and what a look costs. In brackets:
-95 % intervals. Exit code 1 where a number to hold is missed.
+guardrails, users who always fail, promotions, how often a confidence sequence ever leaves out the
+true ratio, how near the delay comes to A. Wald's bound, a canary that always fails, and what a look
+costs. In brackets: 95 % intervals. Exit code 1 where a number to hold is missed.
 """
 
 from __future__ import annotations
@@ -420,6 +420,37 @@ def equal_canaries(rng: np.random.Generator, runs: int) -> Iterator[bool]:
         yield hits / (runs // 5) > ALPHA
 
 
+def sticky(rng: np.random.Generator, share: float, cluster: str | None) -> bool:
+    """Tell whether an equal canary is rolled back; 2,000 users, of whom 1 % always fail."""
+    clock, users = ManualClock(0.0), 2_000
+    plan = RollbackPlan("external", guardrails=[GUARDRAIL], bake=1e9, cluster=cluster)
+    engine = RollbackEngine(plan, clock=clock)
+    canary, failing = rng.random(users) < share, rng.random(users) < 0.01  # noqa: PLR2004
+    for place, user in enumerate(rng.integers(0, users, REQUESTS).tolist(), start=1):
+        engine.observe(
+            "canary" if canary[user] else "baseline",
+            requests=1,
+            events={"errors": int(failing[user])},
+            cluster=user if cluster else None,
+        )
+        if place % LOOK == 0:
+            clock.advance(1.0)
+            if engine.decide().action == "rollback":
+                return True
+    return False
+
+
+def sticky_canaries(rng: np.random.Generator, runs: int) -> Iterator[bool]:
+    """Print how often users whose requests all fail roll an equal canary back."""
+    print("2,000 users who stay in their arm, 1 % of whom always fail: equal canaries rolled back")
+    for share in (0.5, 0.1):
+        counted = sum(sticky(rng, share, "user") for _ in range(runs // 10))
+        naive = sum(sticky(rng, share, None) for _ in range(runs // 20))
+        each, once = part(naive, runs // 20), part(counted, runs // 10)
+        print(f"  share {share:.0%}: cluster= {once}, each request {each}", flush=True)
+        yield counted / (runs // 10) > ALPHA
+
+
 def worse_canaries(rng: np.random.Generator, runs: int) -> Iterator[bool]:
     """Print how often worse canaries are found, and after how many requests."""
     print("worse canaries: how often they are found, and the median of requests until then")
@@ -497,6 +528,7 @@ def main() -> int:
     rng = np.random.default_rng(8)
     missed = [
         *equal_canaries(rng, runs),
+        *sticky_canaries(rng, runs),
         *worse_canaries(rng, runs),
         *promotions(rng, runs),
     ]
