@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlguard.rollout import BlastRadius, Guardrail, RollbackEngine, RollbackPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlguard import Clock
 
 DAY: Final = 86_400.0
@@ -24,7 +26,7 @@ PLAN: Final = RollbackPlan(
 )
 
 
-def engine(version: str, clock: Clock) -> RollbackEngine:
-    """Return what judges a version against the one in production."""
+def engine(version: str, clock: Clock, journal: Callable[[dict[str, Any]], None]) -> RollbackEngine:
+    """Return what judges a version against the one in production, and writes down what it is told."""
     subject = {"service": "late-flights", "version": version}
-    return RollbackEngine(PLAN, subject=subject, baseline="champion", clock=clock)
+    return RollbackEngine(PLAN, subject=subject, baseline="champion", clock=clock, journal=journal)

@@ -26,21 +26,22 @@ LIKELY: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was decided in an hour, and the evidence then."""
+    """What was decided in an hour."""
 
     at: float
     action: str
     reason: str
     share: float
-    findings: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One rollout from its first hour to its last."""
+    """One rollout from its first hour to its last: decisions, journal, and the evidence at the end."""
 
     name: str
     steps: tuple[Step, ...]
+    journal: list[dict[str, Any]]
+    findings: tuple[dict[str, Any], ...]
 
     @property
     def last(self) -> Step:
@@ -58,7 +59,7 @@ class Canary:
     @property
     def exposed(self) -> int:
         """Requests that the canary answered, as far as they are evidence."""
-        return int(self.last.findings[0]["requests"][0])
+        return int(self.findings[0]["requests"][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def _rollout(
     splitter = Splitter(f"late-flights-{name}")
     place = np.array([splitter.place(flight) for flight in range(len(due))])
     clock = ManualClock(hours[0] * HOUR)
-    judge = engine(name, clock)
+    journal: list[dict[str, Any]] = []
+    judge = engine(name, clock, journal.append)
     steps = []
     for hour in range(hours[0], hours[-1] + 1):
         rows = slice(*np.searchsorted(hours, [hour, hour + 1]))
@@ -113,9 +115,7 @@ def _rollout(
             judge.observe(arm, requests=int(here.sum()), events=counts)  # type: ignore[arg-type]
         clock.advance(HOUR)
         decision = judge.decide()
-        steps.append(
-            Step(clock(), str(decision.action), decision.reason, judge.share, judge.findings)
-        )
+        steps.append(Step(clock(), str(decision.action), decision.reason, judge.share))
         if decision.action in {Action.ROLLBACK, Action.PROMOTE}:
             break
-    return Canary(name, tuple(steps))
+    return Canary(name, tuple(steps), journal, judge.findings)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import canary
+import canary as plan_of
 import report
 from act7 import words
 from mlguard import Severity, Verdict
-from mlguard.render import series, svg
+from mlguard.rollout import timeline
 
 if TYPE_CHECKING:
     from act7.canaries import Canaries, Canary
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def body(canaries: Canaries) -> str:
     """Return the act's part of the page, below its headline."""
     cards = "".join(map(_card, canaries.both))
-    style = f"<style>{svg.STYLE}{series.STYLE}.evidence{{--kind:var(--p99);--line:var(--breach)}}</style>"
+    style = f"<style>{timeline.STYLE}</style>"
     parts = [
         f'<div class="pair">{cards}</div>{style}',
         *map(_rollout, canaries.both),
@@ -39,9 +39,7 @@ def _card(canary: Canary) -> str:
 
 
 def _rollout(canary: Canary) -> str:
-    promoted = canary.last.action == "promote"
-    what, limit = ("log_e_safety", 2.9957) if promoted else ("log_e_harm", None)
-    drawn = "".join(_evidence(canary, row, what, limit) for row in range(len(canary.last.findings)))
+    drawn = timeline.timeline_html(plan_of.PLAN, canary.journal, page=False)
     moments = report.moments(
         ["Time", "Share", "Decision", "Why"],
         (
@@ -59,11 +57,7 @@ def _rollout(canary: Canary) -> str:
             for each in canary.told
         ),
     )
-    lead = (
-        "Evidence that the canary is safe, hour by hour, as the logarithm of an e-value; above the limit it is proven. Every guardrail must be."
-        if promoted
-        else "Evidence that the canary is worse, hour by hour, as the logarithm of an e-value; above the limit it is rolled back."
-    )
+    lead = "Hour by hour: the phases, the share, and the evidence. Proven worse, it is rolled back; a promotion needs every guardrail proven safe."
     return report.section(
         f"The {canary.name} candidate",
         lead,
@@ -71,30 +65,8 @@ def _rollout(canary: Canary) -> str:
     )
 
 
-def _evidence(canary: Canary, row: int, what: str, limit: float | None) -> str:
-    every = max(len(canary.steps) // 200, 1)
-    steps = [*canary.steps[:-1:every], canary.last]
-    name = canary.last.findings[row]["guardrail"]
-    spots = [
-        series.Spot(each.at, value, value, value, f"{words.hour(each.at)}: {value:.1f}", "evidence")
-        for each in steps
-        for value in [each.findings[row][what]]
-    ]
-    marks = steps[:: max(len(steps) // 6, 1)]
-    line = canary.last.findings[row]["log_limit"] if limit is None else limit
-    drawn = series.over_time(
-        spots,
-        [],
-        labels=[(each.at, words.hour(each.at)) for each in marks],
-        limit=(line, f"limit {line:.1f}"),
-        title=f"{name}: {spots[-1].value:.1f}, limit {line:.1f}",
-        height=120,
-    )
-    return f'<div class="evidence"><p class="key">{name}</p>{drawn}</div>'
-
-
 def _code() -> str:
-    return report.section("The plan", "All of it.", report.code(canary, "PLAN: Final"))
+    return report.section("The plan", "All of it.", report.code(plan_of, "PLAN: Final"))
 
 
 def _small_print() -> str:

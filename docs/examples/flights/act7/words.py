@@ -40,7 +40,7 @@ def told(canary: Canary) -> str:
 def evidence(canary: Canary) -> list[str]:
     """Say what was known at the end, guardrail by guardrail."""
     found = []
-    for each in canary.last.findings:
+    for each in canary.findings:
         (bad, of), (bad_b, of_b) = zip(each["events"], each["requests"], strict=True)
         high = each["ratio_high"]
         found.append(
