@@ -471,3 +471,34 @@ def test_the_same_seed_gives_the_same_rollout() -> None:
         ]
 
     assert run() == run()
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_an_absolute_ceiling_holds_also_where_the_baseline_breaks_it(*, absolute: bool) -> None:
+    limit = Guardrail("errors", ceiling=0.02, absolute=absolute)
+    judge, clock = engine(plan("external", guardrails=[limit]))
+    for _ in range(40):
+        decision = feed(judge, clock, (500, 20), (500, 20))
+    assert (decision.action is Action.ROLLBACK or judge.phase == "rolled back") is absolute
+    if absolute:
+        assert "of the canary, proven above the ceiling of 2.000%" in judge.decide().reason
+
+
+@pytest.mark.slow
+def test_an_absolute_ceiling_that_is_kept_seldom_rolls_back() -> None:
+    limit = Guardrail("errors", ceiling=0.02, absolute=True)
+    rng, broken = np.random.default_rng(6), 0
+    for _ in range(500):
+        judge, clock = engine(plan("external", guardrails=[limit], bake=1e9))
+        for _ in range(100):
+            canary, baseline = rng.binomial(200, 0.02, 2).tolist()
+            if feed(judge, clock, (200, canary), (200, baseline)).action is Action.ROLLBACK:
+                broken += 1
+                break
+    assert broken <= 41  # 99.9 % of a binomial of 500 runs and 5 %
+
+
+def test_only_an_increase_that_rolls_back_has_an_absolute_ceiling() -> None:
+    for more in ({"direction": "decrease"}, {"action": "hold"}, {"kind": "success"}):
+        with pytest.raises(ConfigurationError, match="absolute"):
+            Guardrail("errors", absolute=True, **more)  # type: ignore[arg-type]

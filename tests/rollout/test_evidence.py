@@ -203,10 +203,9 @@ def test_the_fast_kill_is_an_e_value_below_the_ceiling(
 ) -> None:
     guardrail = Guardrail("e", ceiling=ceiling)
     for part in (1.0, 0.5, 0.0):
-        assert (
-            average(guardrail, sizes, (part * ceiling, 0.5), lambda each: float(each.kill[0]))
-            <= ONE
-        )
+        rates = (part * ceiling, 0.5)
+        assert average(guardrail, sizes, rates, lambda each: float(each.kill[0])) <= ONE
+        assert average(guardrail, sizes, rates, lambda each: float(each.above[0])) <= ONE
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlguard.policies.episodes import digest
 from mlguard.records import iso, library_version
 from mlguard.render.text import number
-from mlguard.rollout.grounds import because, told
+from mlguard.rollout.grounds import above, because, told
 from mlguard.rollout.machine import (
     OVER,
     SETTLING,
@@ -150,8 +150,8 @@ def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
 
 
 def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> str:
-    if found.killed:
-        return "the canary fails oftener than any ceiling allows"
+    if found.killed is not None:
+        return above(plan, state, found.killed)
     for row, guardrail in enumerate(plan.guardrails):
         if guardrail.rolls_back and found.harmful[row]:
             return told(plan, state, row)

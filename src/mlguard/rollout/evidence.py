@@ -32,6 +32,9 @@ _KILL = np.array([0.47, 0.987])
 """Alternatives for the fast kill, as parts of the way from the ceiling to 1: mostly failing, and
 failing always; with the default ceiling they are rates of 0.6 and 0.99."""
 
+_ABOVE = np.geomspace(0.005, 0.5, 8)
+"""More alternatives, for a ceiling that holds whatever the baseline does: from just above it."""
+
 _FAR = 1_000_000
 """Events beyond which nobody waits."""
 
@@ -55,7 +58,9 @@ _STEPS = np.unique(np.round(np.log(HARM) / (_SPAN[1] - _SPAN[0])).astype(int))
 """The factors of the test of harm in steps of the span."""
 
 _STEP_WEIGHTS = _normal(np.interp(_STEPS * (_SPAN[1] - _SPAN[0]), np.log(HARM), HARM_WEIGHTS))
+_PARTS = np.concatenate([_KILL, _ABOVE])
 _KILL_WEIGHTS = np.full(len(_KILL), 1.0 / len(_KILL))
+_ABOVE_WEIGHTS = np.full(len(_PARTS), 1.0 / len(_PARTS))
 
 
 class Table:
@@ -70,8 +75,8 @@ class Table:
         self.once = np.array([each.tolerance == 1.0 for each in guardrails])
         self.any_turned = bool(self.turned.any())
         ceilings = np.array([[each.ceiling] for each in guardrails])
-        self.hits = np.log((ceilings + (1.0 - ceilings) * _KILL) / ceilings)
-        self.misses = np.log1p(-_KILL)
+        self.hits = np.log((ceilings + (1.0 - ceilings) * _PARTS) / ceilings)
+        self.misses = np.log1p(-_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class Evidence:
         return cls(
             np.zeros((many, _ORDERED + len(_SPAN))),
             np.zeros(many),
-            np.zeros((many, len(_KILL))),
+            np.zeros((many, len(_PARTS))),
             np.zeros((many, 2), dtype=np.int64),
             np.zeros((many, 2), dtype=np.int64),
             (0, 0),
@@ -271,8 +276,13 @@ class Evidence:
 
     @property
     def kill(self) -> Floats:
-        """Of each guardrail the log e-value against "no more frequent than the ceiling"."""
-        return sequential.mixture(self.kills, _KILL_WEIGHTS)
+        """Of each guardrail the log e-value against "below the ceiling", quick where most fail."""
+        return sequential.mixture(self.kills[:, : len(_KILL)], _KILL_WEIGHTS)
+
+    @property
+    def above(self) -> Floats:
+        """Likewise, also where events are but a little more frequent than the ceiling."""
+        return sequential.mixture(self.kills, _ABOVE_WEIGHTS)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""

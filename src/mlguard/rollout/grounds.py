@@ -50,6 +50,14 @@ def told(plan: RollbackPlan, state: State, row: int) -> str:
     return f"{_counted(plan, state, row)}; {ends} times the rate, and {tolerated} is tolerated"
 
 
+def above(plan: RollbackPlan, state: State, row: int) -> str:
+    """Say of a guardrail that its ceiling is passed."""
+    canary, of = state.evidence.counts[row, 0], state.evidence.trials[row, 0]
+    ceiling = f"{plan.guardrails[row].ceiling:.3%}"
+    name = plan.guardrails[row].name
+    return f"{name}: {canary:,} of {of:,} of the canary, proven above the ceiling of {ceiling}"
+
+
 def explained(plan: RollbackPlan, state: State, found: Judged) -> str:
     """Say where a rollout stands, why, and of each guardrail what would change that."""
     lines = [f"{state.phase.value}: {state.reason or 'nothing was decided yet'}"]

@@ -259,12 +259,12 @@ class Judged:
 
     Attributes:
         harmful: Which guardrails are proven worse.
-        killed: Whether the canary fails too often, whatever the baseline does.
+        killed: Which guardrail's ceiling is proven to be passed, or None.
         astray: Whether the share of requests is proven not to be the planned one.
     """
 
     harmful: tuple[bool, ...]
-    killed: bool
+    killed: int | None
     astray: bool
 
 
@@ -280,10 +280,12 @@ def judged(plan: RollbackPlan, state: State) -> Judged:
     apart = [
         row
         for row, guardrail in enumerate(plan.guardrails)
-        if guardrail.kills and harm[row] >= _APART
+        if guardrail.kills and not guardrail.absolute and harm[row] >= _APART
     ]
-    killed = bool(apart) and bool((evidence.kill[apart] >= plan.kill_limit).any())
-    return Judged(harmful, killed, _astray(plan, state))
+    killed = [row for row in apart if evidence.kill[row] >= plan.kill_limit]
+    absolute = [row for row, guardrail in enumerate(plan.guardrails) if guardrail.absolute]
+    killed += [row for row in absolute if evidence.above[row] >= plan.kill_limit]
+    return Judged(harmful, killed[0] if killed else None, _astray(plan, state))
 
 
 def safe(evidence: Evidence) -> tuple[bool, ...]:

@@ -39,6 +39,8 @@ class Guardrail:
         ceiling: A canary whose rate is proven to lie above this is stopped at once, after seven
             requests if all fail, unless the baseline fares alike; above the worst rate that is
             normal.
+        absolute: Whether the ceiling is a limit to be kept also where the baseline breaks it. It is
+            then proven from just above it on.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -58,6 +60,7 @@ class Guardrail:
     action: Literal["rollback", "hold", "notify"] = "rollback"
     min_events: int = 3
     ceiling: float = 0.25
+    absolute: bool = False
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -77,6 +80,9 @@ class Guardrail:
             raise refusal("margin", self.margin, f"above tolerance = {self.tolerance}")
         whole("min_events", self.min_events, least=1)
         share("ceiling", self.ceiling)
+        put(self, "absolute", bool(self.absolute))
+        if self.absolute and not self.kills:
+            raise refusal("absolute", self.absolute, "False unless an increase rolls back")
 
     @property
     def bound(self) -> float:
@@ -96,7 +102,7 @@ class Guardrail:
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON."""
         names = ("name", "kind", "direction", "tolerance", "margin", "weight", "action")
-        return {name: getattr(self, name) for name in (*names, "min_events", "ceiling")}
+        return {name: getattr(self, name) for name in (*names, "min_events", "ceiling", "absolute")}
 
 
 @dataclass(frozen=True, slots=True)
