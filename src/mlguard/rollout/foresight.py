@@ -140,6 +140,8 @@ def foresee(
 class _Run:
     """One rollout."""
 
+    __slots__ = ("engine", "exposed", "now", "share", "step", "traffic")
+
     def __init__(self, plan: RollbackPlan, step: float, traffic: float, share: float) -> None:
         self.now, self.exposed = 0.0, 0
         self.step, self.traffic, self.share = step, traffic, share
