@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink, Store
     from mlguard.rollout.assignment import Splitter
     from mlguard.rollout.engine import RollbackEngine
-    from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
+    from mlguard.rollout.guardrails import Guardrail
+    from mlguard.rollout.plan import BlastRadius, RollbackPlan
     from mlguard.rollout.replay import replay
     from mlguard.sharing import checkout, gather, publish
     from mlguard.sketches.histogram import Histogram
@@ -163,7 +164,8 @@ _HOMES = {
     "policies.hysteresis": "hysteresis",
     "rollout.assignment": "Splitter",
     "rollout.engine": "RollbackEngine",
-    "rollout.plan": "BlastRadius Guardrail RollbackPlan",
+    "rollout.guardrails": "Guardrail",
+    "rollout.plan": "BlastRadius RollbackPlan",
     "rollout.replay": "replay",
     "policies.ladder": "ResponsePolicy default_ladder",
     "policies.responses": "Response",

@@ -6,7 +6,8 @@ from mlguard.rollout.assignment import Splitter
 from mlguard.rollout.denied import DenyList
 from mlguard.rollout.engine import RollbackEngine
 from mlguard.rollout.foresight import Foresight, foresee
-from mlguard.rollout.plan import BlastRadius, Guardrail, RollbackPlan
+from mlguard.rollout.guardrails import Guardrail
+from mlguard.rollout.plan import BlastRadius, RollbackPlan
 from mlguard.rollout.replay import replay
 from mlguard.rollout.timeline import timeline_html
 

@@ -7,6 +7,8 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
+
 from mlguard.arguments import finite, name_of, refusal, subject_of
 from mlguard.checks import ask, checked
 from mlguard.clocks import unix_clock
@@ -21,6 +23,8 @@ from mlguard.rollout.reports import Report, grown, read
 from mlguard.values import Action
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from mlguard.protocols import Check, Clock, Sink
     from mlguard.values import Decision, Verdict
 
@@ -114,7 +118,7 @@ class RollbackEngine(Locked):
         self.clock: Clock = clock or unix_clock()
         self.sinks = tuple(sinks)
         self.journal = journal
-        self._state = State(Evidence.none(len(plan.guardrails)))
+        self._state = State(Evidence.none(len(plan.guardrails), plan.table.means))
         self._clusters = Clusters([each.name for each in plan.guardrails])
 
     @property
@@ -152,6 +156,7 @@ class RollbackEngine(Locked):
         *,
         requests: int,
         events: Mapping[str, int] | None = None,
+        values: Mapping[str, ArrayLike] | None = None,
         interval: str | None = None,
         source: str | None = None,
         seq: int | None = None,
@@ -165,6 +170,8 @@ class RollbackEngine(Locked):
             requests: How many.
             events: By the name of a guardrail, how many of them had that event; 0 for those that
                 are left out. Other names are counted by nobody, and refused.
+            values: By the name of a guardrail on values, those of these requests; of a source,
+                those since its last report.
             interval: Ties the reports of both arms together, such as the minute they are about;
                 since the last decision when not given. A report of an interval that is closed comes
                 too late: its requests count as exposed, and are no evidence. Intervals that are
@@ -184,8 +191,8 @@ class RollbackEngine(Locked):
         """
         if arm not in _ARMS:
             raise refusal("arm", arm, f"one of {list(_ARMS)}")
-        names = [each.name for each in self.plan.guardrails]
-        report = told = read(names, requests, events, cost)
+        bounds = {each.name: each.values for each in self.plan.guardrails}
+        report = told = read(bounds, requests, events, values, cost)
         _fits(self.plan, cluster, source, seq)
         label = "" if interval is None else name_of("interval", interval)
         place = _ARMS.index(arm)
@@ -205,7 +212,7 @@ class RollbackEngine(Locked):
             self._state = machine.observed(state, place, report, label)
             if self.journal is not None:
                 ties = {"interval": interval, "source": source, "seq": seq, "cluster": cluster}
-                self.journal({"observe": _written(arm, told, ties)})
+                self.journal({"observe": _written(arm, told, values, ties)})
 
     def decide(self) -> Decision:
         """Close the intervals that both arms reported, and go one step.
@@ -280,7 +287,7 @@ class RollbackEngine(Locked):
         other = copy(self)
         try:
             other._clusters = Clusters.from_dict(record.pop("clusters"), self._clusters.names)
-            other._state = State.from_dict(record, len(self.plan.guardrails))
+            other._state = State.from_dict(record, self.plan)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise refusal("state", sorted(record), f"whole: {error!r}") from None
         if other._state.stage not in range(stages := len(self.plan.shares)):
@@ -303,7 +310,12 @@ def _fits(plan: RollbackPlan, cluster: object, source: object, seq: object) -> N
         raise refusal("seq", seq, "given with source")
 
 
-def _written(arm: str, report: Report, ties: Mapping[str, Any]) -> dict[str, Any]:
+def _written(
+    arm: str, report: Report, values: Mapping[str, ArrayLike] | None, ties: Mapping[str, Any]
+) -> dict[str, Any]:
+    listed = {name: np.ravel(each).tolist() for name, each in (values or {}).items()}
+    if listed:
+        ties = {**ties, "values": listed}
     given = {name: value for name, value in ties.items() if value is not None}
     cost = {"cost": report.cost} if report.cost else {}
     counts = {"requests": report.requests, "events": dict(report.events)}

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mlguard.rollout.means import Means
 from mlguard.stats import sequential
+from mlguard.stats.betting import Sums
 from mlguard.stats.sequential import HARM, HARM_WEIGHTS, SAFE
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlguard.rollout.plan import Guardrail
+    from mlguard.rollout.guardrails import Guardrail
 
     Floats = NDArray[np.float64]
     Counts = NDArray[np.int64]
@@ -66,13 +68,19 @@ _ABOVE_WEIGHTS = np.full(len(_PARTS), 1.0 / len(_PARTS))
 class Table:
     """What the evidence needs of a plan's guardrails, laid out once. Immutable in use."""
 
-    __slots__ = ("any_turned", "hits", "logs", "misses", "once", "ratios", "turned")
+    __slots__ = ("any_turned", "hits", "logs", "means", "misses", "once", "ratios", "turned")
 
     def __init__(self, guardrails: Sequence[Guardrail]) -> None:
-        self.ratios = np.stack([ratios(each.tolerance, each.bound) for each in guardrails])
+        limits = [
+            (each.tolerated, each.bound) if each.unit == "ratio" else (1.0, 2.0)
+            for each in guardrails
+        ]
+        self.ratios = np.stack([ratios(*each) for each in limits])
         self.logs = np.log(self.ratios)
         self.turned = np.array([each.direction == "decrease" for each in guardrails])
-        self.once = np.array([each.tolerance == 1.0 for each in guardrails])
+        self.once = np.array([tolerance == 1.0 for tolerance, _ in limits])
+        found = {row: Means.of(each) for row, each in enumerate(guardrails)}
+        self.means = {row: each for row, each in found.items() if each is not None}
         self.any_turned = bool(self.turned.any())
         ceilings = np.array([[each.ceiling] for each in guardrails])
         self.hits = np.log((ceilings + (1.0 - ceilings) * _PARTS) / ceilings)
@@ -95,6 +103,7 @@ class Evidence:
         trials: What they are counted among, requests or clusters at risk, shape (guardrails, 2).
         requests: Of canary and baseline.
         digest: Stands for all intervals that were added, in their order.
+        means: Of guardrails on a difference, by their row, what they know.
     """
 
     logs: Floats
@@ -104,10 +113,11 @@ class Evidence:
     trials: Counts
     requests: tuple[int, int]
     digest: str
+    means: Mapping[int, Means]
 
     @classmethod
-    def none(cls, many: int) -> Self:
-        """Begin with nothing about so many guardrails."""
+    def none(cls, many: int, means: Mapping[int, Means] | None = None) -> Self:
+        """Begin with nothing about so many guardrails, and these on a difference."""
         return cls(
             np.zeros((many, _ORDERED + len(_SPAN))),
             np.zeros(many),
@@ -116,6 +126,7 @@ class Evidence:
             np.zeros((many, 2), dtype=np.int64),
             (0, 0),
             "",
+            means or {},
         )
 
     def after(
@@ -124,6 +135,7 @@ class Evidence:
         requests: tuple[int, int],
         events: Sequence[tuple[int, int]],
         trials: Sequence[tuple[int, int]] | None = None,
+        sums: Mapping[int, tuple[Sums, Sums]] | None = None,
     ) -> Evidence:
         """Add an interval in which both arms had requests.
 
@@ -132,6 +144,7 @@ class Evidence:
             requests: Of canary and baseline.
             events: Of each guardrail, likewise.
             trials: What they are counted among, of each guardrail; the requests when not given.
+            sums: Of the guardrails on values, by their row, the sums of canary and baseline.
         """
         counts = np.array(events, dtype=np.int64).reshape(self.counts.shape)
         among = np.empty_like(counts)
@@ -145,10 +158,19 @@ class Evidence:
         if counts.any():
             logs, frequent = self._moved(table, np.maximum(among, 1), counts)
         chain = self.digest.encode() + among.tobytes() + counts.tobytes()
+        means: dict[int, Means] = {}
+        for row, each in self.means.items():
+            arms = (sums or {}).get(row) or (Sums(0, 0.0, 0.0), Sums(0, 0.0, 0.0))
+            if each.events:
+                pairs = zip(counts[row].tolist(), among[row].tolist(), strict=True)
+                canary, baseline = (Sums.of_events(k, n) for k, n in pairs)
+                arms = canary, baseline
+            means[row] = each.after(*arms)
+            chain += repr(arms).encode()
         digest = hashlib.blake2b(chain, digest_size=8).hexdigest()
         counts += self.counts
         among += self.trials
-        return Evidence(logs, frequent, kills, counts, among, total, digest)
+        return Evidence(logs, frequent, kills, counts, among, total, digest, means)
 
     def _moved(self, table: Table, trials: Counts, counts: Counts) -> tuple[Floats, Floats]:
         if table.any_turned:
@@ -187,13 +209,26 @@ class Evidence:
     def harm(self) -> Floats:
         """Of each guardrail the log e-value against "no worse than the tolerance"."""
         alternatives = self.logs[:, 2 : 2 + len(HARM)]
-        return sequential.mixture(alternatives, _HARM_WEIGHTS) - self.logs[:, 0] + self.frequent
+        mixed = sequential.mixture(alternatives, _HARM_WEIGHTS)
+        found: Floats = mixed - self.logs[:, 0] + self.frequent
+        for row, means in self.means.items():
+            found[row] = means.harm
+        return found
 
     @property
     def safety(self) -> Floats:
         """Of each guardrail the log e-value against "worse than the margin, or just so"."""
         alternatives = self.logs[:, 2 + len(HARM) : _ORDERED]
-        return sequential.mixture(alternatives, _SAFE_WEIGHTS) - self.logs[:, 1]
+        found: Floats = sequential.mixture(alternatives, _SAFE_WEIGHTS) - self.logs[:, 1]
+        for row, means in self.means.items():
+            found[row] = means.safety
+        return found
+
+    def known(self, row: int) -> int:
+        """Give how much a guardrail rests on: events, or values, of both arms."""
+        means = self.means.get(row)
+        values = means is not None and not means.events
+        return sum(means.bets.seen) if means and values else int(self.counts[row].sum())
 
     def ratio(self, alpha: float) -> tuple[Floats, Floats]:
         """Give the confidence sequence of each ratio of rates: valid at any look.
@@ -291,11 +326,14 @@ class Evidence:
             **{name: getattr(self, name).tolist() for name in arrays},
             "requests": list(self.requests),
             "digest": self.digest,
+            "means": {str(row): each.bets.to_dict() for row, each in self.means.items()},
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], many: int) -> Self:
-        """Read what `to_dict` wrote of so many guardrails."""
+    def from_dict(
+        cls, record: Mapping[str, Any], many: int, means: Mapping[int, Means] | None = None
+    ) -> Self:
+        """Read what `to_dict` wrote of so many guardrails, and these on a difference."""
         empty = cls.none(many)
         canary, baseline = record["requests"]
 
@@ -310,6 +348,7 @@ class Evidence:
             read("trials", empty.trials),
             (int(canary), int(baseline)),
             str(record["digest"]),
+            {row: each.with_bets(record["means"][str(row)]) for row, each in (means or {}).items()},
         )
 
 

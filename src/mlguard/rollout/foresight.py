@@ -84,7 +84,8 @@ def foresee(
     1 / sqrt(runs).
 
     Args:
-        plan: The plan; one that counts clusters is refused, as who retries is not known.
+        plan: The plan. One that counts clusters or looks at values is refused: who retries, and
+            how values scatter, is not known.
         rates: Of each guardrail, events by request of the baseline, 0 to 1.
         ratios: By which the candidate's are multiplied; 1 for those that are left out.
         per_second: Requests per second of both arms together.
@@ -109,11 +110,13 @@ def foresee(
     """
     if plan.cluster is not None:
         raise refusal("plan", plan.cluster, "without cluster")
+    if odd := [each.name for each in plan.guardrails if each.values is not None]:
+        raise refusal("plan", odd, "without guardrails on values")
     names = [each.name for each in plan.guardrails]
     if {*rates} != {*names}:
         raise refusal("rates", dict(rates), f"of exactly {names}")
-    if odd := (ratios or {}).keys() - {*names}:
-        raise refusal("ratios", sorted(odd), f"names of guardrails, {names}")
+    if unknown := (ratios or {}).keys() - {*names}:
+        raise refusal("ratios", sorted(unknown), f"names of guardrails, {names}")
     base = np.array([share(f"rates[{name!r}]", rates[name]) for name in names])
     factors = np.array([float((ratios or {}).get(name, 1.0)) for name in names])
     worse = base * factors

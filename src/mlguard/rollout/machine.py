@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlguard.rollout.evidence import Evidence
 from mlguard.stats import sequential
+from mlguard.stats.betting import Sums
 from mlguard.stats.intervals import exact_proportion_interval
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ both arms share, events are more frequent than any ceiling, and no canary should
 Counts = tuple[int, int]
 """Of canary and baseline."""
 
+_NO_VALUES = Sums(0, 0.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -68,21 +71,52 @@ class Interval:
         requests: Of canary and baseline.
         events: Likewise, by name.
         trials: Likewise, clusters at risk, where clusters are counted.
+        values: Likewise, sums of values.
         stage: Whose share it is held against; None where that is not known.
     """
 
     requests: Counts = (0, 0)
     events: Mapping[str, Counts] = field(default_factory=dict)
     trials: Mapping[str, Counts] = field(default_factory=dict)
+    values: Mapping[str, tuple[Sums, Sums]] = field(default_factory=dict)
     stage: int | None = None
 
     def plus(self, place: int, report: Report) -> Interval:
         """Add a report of one arm."""
+        values = dict(self.values)
+        for name, sums in report.values.items():
+            canary, baseline = values.get(name, (_NO_VALUES, _NO_VALUES))
+            values[name] = (canary, baseline + sums) if place else (canary + sums, baseline)
         return Interval(
             _plus(self.requests, place, report.requests),
             _added(self.events, place, report.events),
             _added(self.trials, place, report.trials) if report.trials else self.trials,
+            values,
             self.stage,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        return {
+            "requests": list(self.requests),
+            "events": {name: list(pair) for name, pair in self.events.items()},
+            "trials": {name: list(pair) for name, pair in self.trials.items()},
+            "values": {
+                name: [[each.n, each.total, each.squares] for each in pair]
+                for name, pair in self.values.items()
+            },
+            "stage": self.stage,
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Interval:
+        """Read what `to_dict` wrote."""
+        return cls(
+            (record["requests"][0], record["requests"][1]),
+            {name: (pair[0], pair[1]) for name, pair in record["events"].items()},
+            {name: (pair[0], pair[1]) for name, pair in record["trials"].items()},
+            {name: (Sums(*pair[0]), Sums(*pair[1])) for name, pair in record["values"].items()},
+            record["stage"],
         )
 
     @property
@@ -149,15 +183,7 @@ class State:
             **{name: getattr(self, name) for name in (*plain, *others)},
             "phase": self.phase.value,
             "evidence": self.evidence.to_dict(),
-            "open": {
-                name: {
-                    "requests": list(each.requests),
-                    "events": {k: list(v) for k, v in each.events.items()},
-                    "trials": {k: list(v) for k, v in each.trials.items()},
-                    "stage": each.stage,
-                }
-                for name, each in self.open.items()
-            },
+            "open": {name: each.to_dict() for name, each in self.open.items()},
             "closed": dict(self.closed),
             "notified": list(self.notified),
             "said": list(self.said),
@@ -165,20 +191,13 @@ class State:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], many: int) -> Self:
+    def from_dict(cls, record: Mapping[str, Any], plan: RollbackPlan) -> Self:
         """Read what `to_dict` wrote."""
         given = dict(record)
         given["phase"] = Phase(given["phase"])
-        given["evidence"] = Evidence.from_dict(given["evidence"], many)
-        given["open"] = {
-            name: Interval(
-                (each["requests"][0], each["requests"][1]),
-                {k: (v[0], v[1]) for k, v in each["events"].items()},
-                {k: (v[0], v[1]) for k, v in each["trials"].items()},
-                each["stage"],
-            )
-            for name, each in given["open"].items()
-        }
+        many = len(plan.guardrails)
+        given["evidence"] = Evidence.from_dict(given["evidence"], many, plan.table.means)
+        given["open"] = {name: Interval.from_dict(each) for name, each in given["open"].items()}
         given["closed"] = dict(given["closed"])
         for name in ("notified", "said", "at_entry", "seen"):
             given[name] = tuple(given[name])
@@ -235,7 +254,12 @@ def closed(plan: RollbackPlan, state: State, now: float) -> dict[str, Any]:
         trials = None
         if plan.cluster is not None:
             trials = [interval.trials.get(each.name, (0, 0)) for each in plan.guardrails]
-        evidence = evidence.after(plan.table, interval.requests, events, trials)
+        sums = {
+            row: interval.values[each.name]
+            for row, each in enumerate(plan.guardrails)
+            if each.name in interval.values
+        }
+        evidence = evidence.after(plan.table, interval.requests, events, trials, sums)
         if name:
             labels[name] = interval.stage
     return {
@@ -272,10 +296,11 @@ def judged(plan: RollbackPlan, state: State) -> Judged:
     """Hold the evidence against the plan."""
     evidence = state.evidence
     limits, harm = plan.limits, evidence.harm.tolist()
-    events = evidence.counts.sum(axis=1).tolist()
     harmful = tuple(
-        guardrail.kind != "success" and many >= guardrail.min_events and found >= limit
-        for guardrail, many, found, limit in zip(plan.guardrails, events, harm, limits, strict=True)
+        harm[row] >= limits[row]
+        and guardrail.kind != "success"
+        and evidence.known(row) >= guardrail.min_events
+        for row, guardrail in enumerate(plan.guardrails)
     )
     apart = [
         row

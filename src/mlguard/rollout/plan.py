@@ -7,102 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from mlguard.arguments import instances, name_of, real, refusal, seconds, share, whole
+from mlguard.arguments import instances, name_of, refusal, seconds, share, whole
 from mlguard.policies.episodes import digest
 from mlguard.rollout.evidence import Table
+from mlguard.rollout.guardrails import Guardrail, listed, positive
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
 _KILL = 0.1
 """Part of alpha that is kept for the fast kill."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Guardrail:
-    """One kind of event that a canary must not have oftener, or seldomer. Immutable.
-
-    Args:
-        name: Of the events, as in `observe(events={"errors": 3})`: errors, answers over 50 ms,
-            calls over their cost, drift alarms, conversions.
-        kind: "guardrail" must not be worse and must be proven safe before a promotion;
-            "deterioration" must not be worse, and holds no promotion back; "success" must be
-            proven better, and does not roll back.
-        direction: "increase" if more events are worse, "decrease" if fewer are.
-        tolerance: The ratio of rates, worse over better, that is no harm yet. 1 by default: any
-            increase counts, once it is proven.
-        margin: The ratio that is not acceptable: a promotion needs proof of less. For "success"
-            the proof is of less than `margin`, 1 by default: better than the baseline.
-        weight: Its part of the plan's alpha, beside those of the others.
-        action: What harm leads to: "rollback", "hold", or "notify", one ALERT.
-        min_events: Fewer events than this in both arms together are no reason to roll back.
-        ceiling: A canary whose rate is proven to lie above this is stopped at once, after seven
-            requests if all fail, unless the baseline fares alike; above the worst rate that is
-            normal.
-        absolute: Whether the ceiling is a limit to be kept also where the baseline breaks it. It is
-            then proven from just above it on.
-
-    Raises:
-        ConfigurationError: An argument is not of its kind or range.
-
-    References:
-        M. Schultzberg, S. Ankargren, M. Frånberg, "Risk-aware product decisions in A/B tests with
-        multiple metrics", 2024, for the kinds.
-    """
-
-    name: str
-    _: KW_ONLY
-    kind: Literal["guardrail", "deterioration", "success"] = "guardrail"
-    direction: Literal["increase", "decrease"] = "increase"
-    tolerance: float = 1.0
-    margin: float | None = None
-    weight: float = 1.0
-    action: Literal["rollback", "hold", "notify"] = "rollback"
-    min_events: int = 3
-    ceiling: float = 0.25
-    absolute: bool = False
-
-    def __post_init__(self) -> None:
-        put = object.__setattr__
-        name_of("name", self.name)
-        for name, allowed in (
-            ("kind", ("guardrail", "deterioration", "success")),
-            ("direction", ("increase", "decrease")),
-            ("action", ("rollback", "hold", "notify")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise refusal(name, getattr(self, name), f"one of {list(allowed)}")
-        if self.margin is None:
-            put(self, "margin", 1.0 if self.kind == "success" else 2.0)
-        for name in ("tolerance", "margin", "weight"):
-            put(self, name, _positive(name, getattr(self, name)))
-        if self.kind != "success" and not self.bound > self.tolerance:
-            raise refusal("margin", self.margin, f"above tolerance = {self.tolerance}")
-        whole("min_events", self.min_events, least=1)
-        share("ceiling", self.ceiling)
-        put(self, "absolute", bool(self.absolute))
-        if self.absolute and not self.kills:
-            raise refusal("absolute", self.absolute, "False unless an increase rolls back")
-
-    @property
-    def bound(self) -> float:
-        """The margin."""
-        return float(self.margin or math.nan)
-
-    @property
-    def rolls_back(self) -> bool:
-        """Whether harm rolls back."""
-        return self.action == "rollback" and self.kind != "success"
-
-    @property
-    def kills(self) -> bool:
-        """Whether the fast kill applies: it rolls back, and bad is more."""
-        return self.rolls_back and self.direction == "increase"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON."""
-        names = ("name", "kind", "direction", "tolerance", "margin", "weight", "action")
-        return {name: getattr(self, name) for name in (*names, "min_events", "ceiling", "absolute")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +46,7 @@ class BlastRadius:
                 whole(name, most, least=1)
         for name in ("excess_events", "cost"):
             if (most := getattr(self, name)) is not None:
-                _positive(name, most)
+                positive(name, most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +107,7 @@ class RollbackPlan:
     def __post_init__(self) -> None:
         put = object.__setattr__
         if self.stages != "external":
-            shares = tuple(share("stages", each) for each in _listed("stages", self.stages))
+            shares = tuple(share("stages", each) for each in listed("stages", self.stages))
             if not shares or list(shares) != sorted({*shares}):
                 raise refusal("stages", self.stages, 'rising shares between 0 and 1, or "external"')
             put(self, "stages", shares)
@@ -215,14 +129,11 @@ class RollbackPlan:
         ):
             if getattr(self, name) not in allowed:
                 raise refusal(name, getattr(self, name), f"one of {list(allowed)}")
-        put(self, "approvals", tuple(_listed("approvals", self.approvals)))
+        put(self, "approvals", tuple(listed("approvals", self.approvals)))
         known = [*range(len(self.shares)), "promote"]
         if odd := [each for each in self.approvals if each not in known]:
             raise refusal("approvals", odd, 'numbers of stages, from 0, and "promote"')
-        if self.cluster is not None:
-            name_of("cluster", self.cluster)
-        elif self.blast_radius.users is not None:
-            raise refusal("blast_radius", self.blast_radius, "without users where cluster is None")
+        self._read_cluster()
         put(self, "digest", digest(self.to_dict()))
         split = self.split
         limits = tuple(-math.log(split.get(each.name, self.alpha)) for each in given)
@@ -230,6 +141,16 @@ class RollbackPlan:
         killing = sum(each.kills for each in given)
         put(self, "kill_limit", -math.log(_KILL * self.alpha / max(killing, 1)))
         put(self, "table", Table(given))
+
+    def _read_cluster(self) -> None:
+        if self.cluster is None:
+            if self.blast_radius.users is not None:
+                allowed = "without users where cluster is None"
+                raise refusal("blast_radius", self.blast_radius, allowed)
+            return
+        name_of("cluster", self.cluster)
+        if odd := [each.name for each in self.guardrails if each.values is not None]:
+            raise refusal("cluster", self.cluster, f"None with guardrails on values, {odd}")
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -266,9 +187,9 @@ class RollbackPlan:
             ConfigurationError: A name is unknown, or a value is not of its kind or range.
         """
         given = _known(cls, "plan", record)
-        listed = _listed("guardrails", given.get("guardrails", ()))
         given["guardrails"] = [
-            Guardrail(**_known(Guardrail, "guardrails", each)) for each in listed
+            Guardrail(**_known(Guardrail, "guardrails", each))
+            for each in listed("guardrails", given["guardrails"])
         ]
         if "blast_radius" in given:
             radius = _known(BlastRadius, "blast_radius", given["blast_radius"])
@@ -286,16 +207,3 @@ def _known(kind: Any, parameter: str, record: Any) -> dict[str, Any]:
     if not isinstance(record, Mapping) or not least <= record.keys() <= known.keys():
         raise refusal(parameter, record, f"a mapping of {[*known]}, at least {[*least]}")
     return dict(record)
-
-
-def _positive(parameter: str, value: object) -> float:
-    number = real(parameter, value)
-    if not 0.0 < number < math.inf:
-        raise refusal(parameter, value, "a positive number")
-    return number
-
-
-def _listed(parameter: str, value: Any) -> Sequence[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise refusal(parameter, value, "a list")
-    return value
