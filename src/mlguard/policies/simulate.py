@@ -23,6 +23,7 @@ from mlguard.policies.simulated import (
     cost_of,
     detection,
     quiet_rates,
+    time_alarming,
 )
 from mlguard.policies.sweeps import Sweep, Tried
 from mlguard.policies.timeline import timeline_html
@@ -125,7 +126,8 @@ def simulate(
             oldest first, all of one length: measurements, profiles, verdicts.
         judges: By name, what makes a verdict of an observation: a policy such as `at_most(0.2)` or
             `hysteresis(…)`, or `compared(reference)` for profiles. Verdicts need none.
-        drifts: By a name of your own, the drifts to be put in.
+        drifts: By a name of your own, the drifts to be put in: after 30 evaluations or two blocks,
+            and anywhere in the cycle.
         every: From one evaluation to the next, seconds or a timedelta.
         years: How much quiet time to simulate, in paths of 365 evaluations.
         repeats: How often each drift is put in.
@@ -141,7 +143,8 @@ def simulate(
 
     Raises:
         ConfigurationError: The history holds fewer than 8 blocks or 2 cycles, series differ in
-            length, names do not fit, or an argument is out of range.
+            length, names do not fit, it holds what no response is about, or an argument is out of
+            range.
 
     Examples:
         >>> import numpy as np
@@ -170,6 +173,7 @@ def simulate(
     if not (costs is None or isinstance(costs, Costs)):
         raise refusal("costs", costs, "Costs(…)")
     table = tables(history, judges or {}, drifts or {}, step, block, cycle)
+    unjudged = _unjudged(policy, history)
     generator = np.random.default_rng(0) if rng is None else rng
     length = _YEAR
     paths = max(1, round(period * 365.25 * DAY / (length * step)))
@@ -180,12 +184,17 @@ def simulate(
         for name, drift in (drifts or {}).items()
     ]
     found = _walked(table, policy, jobs, int(generator.integers(2**63)), workers, progress)
-    false = quiet_rates(found[None], length * step)
-    met = {name: detection(name, found[name], step, horizon) for name in drifts or {}}
-    every_delay = [each.mean for each in met.values()]
+    false, alarming = quiet_rates(found[None], length * step), time_alarming(found[None])
+    seen = {name: detection(name, found[name], step, horizon) for name in drifts or {}}
+    every_delay = [each.mean for each in seen.values()]
     delay = float(np.mean(every_delay)) if every_delay else float("nan")
     return Simulation(
-        false, met, paths * length * step / (365.25 * DAY), cost_of(false, delay, costs)
+        false,
+        seen,
+        alarming,
+        unjudged,
+        paths * length * step / (365.25 * DAY),
+        cost_of(false, delay, costs),
     )
 
 
@@ -213,6 +222,7 @@ def backtest(
             raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
     if unknown := sorted(makers.keys() - history.keys()):
         raise refusal("judges", unknown, f"names of series, among {sorted(history)}")
+    _unjudged(policy, history)
     state, memory = policy.begin(), dict.fromkeys(makers)
     decided: list[Decision] = []
     for place, now in enumerate(times):
@@ -287,6 +297,20 @@ def sweep(
 def met(policy: Stepper) -> Mapping[str, tuple[Verdict, ...]]:
     """Give the needs of a policy as met."""
     return {response.name: () for response in getattr(policy, "responses", ())}
+
+
+def _unjudged(policy: Stepper, history: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the responses that are about more than the history holds.
+
+    Raises:
+        ConfigurationError: These are all of them.
+    """
+    responses = getattr(policy, "responses", ())
+    lacking = tuple(each.name for each in responses if not each.bad.keys() <= history.keys())
+    if responses and len(lacking) == len(responses):
+        named = sorted({name for each in responses for name in each.bad})
+        raise refusal("history", sorted(history), f"of all names of a response, among {named}")
+    return lacking
 
 
 def _named(name: str, verdict: object) -> Verdict:
