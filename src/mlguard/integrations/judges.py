@@ -19,9 +19,8 @@ _BY_PHASE = {
     "rolled back": "rolled back",
     "aborted": "rolled back",
     "expired": "rolled back",
-    "hold": "held",
-    "awaiting approval": "held",
 }
+"""Of a rollout that is over, whose later decisions are NONE."""
 _PASSES = {
     "confirm-traffic-increase": {"running", "promoted"},
     "rollout": {"running", "promoted"},
@@ -92,7 +91,7 @@ def to_flagger(decision: Decision, hook: Hook) -> tuple[int, str]:
 
 
 def _standing(decision: Decision) -> str:
-    """Say where the rollout stands: by its phase, else by what is to be done."""
+    """Say where the rollout stands: by its phase if it is over, else by what is to be done."""
     if not isinstance(decision, Decision):
         raise refusal("decision", decision, "a Decision")
     phase = decision.because[0].get("phase") if decision.because else None
