@@ -5,7 +5,7 @@ An ignored error is a mistake that the types must catch: mypy says when an ignor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, assert_type
@@ -283,9 +283,10 @@ def money(clock: ManualClock) -> None:
     Money(0.1, "USD")  # type: ignore[arg-type]
 
 
-def rollouts(alias: MlflowAlias, new: type[int], decision: Decision) -> None:
-    router = Router(new, int, splitter=Splitter("v7"))
+def rollouts(new: Callable[[str], int], old: Callable[[str], int], decision: Decision) -> None:
+    router = Router(new, old, splitter=Splitter("v7"))
     assert_type(router("ada")[1]("7"), int)
+    alias = MlflowAlias.from_uri("sqlite:///mlflow.db", "eta", canary=7, baseline="6")
     actuators: list[Actuator] = [router, alias]
     for place in actuators:
         act = Acting(place, journal=MemoryStore(), name="eta")
