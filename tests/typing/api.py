@@ -5,7 +5,7 @@ An ignored error is a mistake that the types must catch: mypy says when an ignor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, assert_type
@@ -60,6 +60,7 @@ from mlguard import (
 from mlguard.integrations.asgi import App as ASGIApp
 from mlguard.integrations.asgi import GuardMiddleware
 from mlguard.integrations.metered import metered
+from mlguard.integrations.mlflow import MlflowAlias
 from mlguard.integrations.opentelemetry import instrument
 from mlguard.integrations.prometheus import Exporter, counts, query, rules
 from mlguard.integrations.redis import RedisStore
@@ -72,6 +73,7 @@ from mlguard.integrations.sinks import (
     webhook,
 )
 from mlguard.integrations.wrap import wrap
+from mlguard.rollout import Acting, Actuator, Router, Splitter
 from mlguard.testing import (
     ManualClock,
     RecordingSink,
@@ -279,3 +281,18 @@ def money(clock: ManualClock) -> None:
     CostBudget("llm", "1 USD", window=Calendar("day"), store=store, on_unsettled="floor")  # type: ignore[call-arg]
     budget.reserve(0.05)  # type: ignore[arg-type]
     Money(0.1, "USD")  # type: ignore[arg-type]
+
+
+def rollouts(new: Callable[[str], int], old: Callable[[str], int], decision: Decision) -> None:
+    router = Router(new, old, splitter=Splitter("v7"))
+    assert_type(router("ada")[1]("7"), int)
+    alias = MlflowAlias.from_uri("sqlite:///mlflow.db", "eta", canary=7, baseline="6")
+    actuators: list[Actuator] = [router, alias]
+    for place in actuators:
+        act = Acting(place, journal=MemoryStore(), name="eta")
+        sink: Sink = act
+        sink(decision)
+        act(decision, 0.5)
+
+    Acting(len, journal=MemoryStore(), name="eta")  # type: ignore[arg-type]
+    Acting(router, journal=MemoryStore())  # type: ignore[call-arg]
