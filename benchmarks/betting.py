@@ -4,8 +4,7 @@ Values between 0 and 1 in intervals of 100 requests, 20,000 in all, a look after
 one-sided. First canaries whose mean is the baseline's (how often harm is found), then differences
 that the interval ever leaves out and safety that is proven at the margin itself, then canaries
 worse by 0.05 standard deviations: the median number of requests over what a z-test at 80 % power
-needs that looks once. The peer in the same run bets on pairs: the capital of the same bets on
-values in pairs of one canary and one baseline value, which cannot be kept in sums. Event rates
+needs that looks once. The peer in the same run is the capital of the same bets on values in pairs of one value and its part of the other arm's, in the order they came; it cannot be kept in sums. Event rates
 are values 0 and 1. Last, what an interval costs. In brackets: 95 % intervals. Exit code 1 where
 a number to hold is missed.
 """
@@ -257,7 +256,7 @@ def worse_canaries(rng: np.random.Generator, runs: int) -> Iterator[bool]:
         needed = fixed(draw, base, difference, share(0.0))
         look = max(int(needed / 100.0) // 2 * 2, 2)
         span = 10 * int(needed) + 500 * look
-        times = [[], []]  # type: list[list[float]]
+        times: tuple[list[float], list[float]] = ([], [])
         for _ in range(runs):
             args = draw, steady(base + difference), steady(base), share
             bets = Bets.none()
