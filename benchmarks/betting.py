@@ -3,10 +3,11 @@
 Values between 0 and 1 in intervals of 100 requests, 20,000 in all, a look after each, alpha 0.05
 one-sided. First canaries whose mean is the baseline's (how often harm is found), then differences
 that the interval ever leaves out and safety that is proven at the margin itself, then canaries
-worse by 0.05 standard deviations: the median number of requests over what a z-test at 80 % power
-needs that looks once. The peer in the same run is the capital of the same bets on values in pairs of one value and its part of the other arm's, in the order they came; it cannot be kept in sums. Event rates
-are values 0 and 1. Last, what an interval costs. In brackets: 95 % intervals. Exit code 1 where
-a number to hold is missed.
+worse by 0.05 standard deviations and more: the median number of requests over what a z-test at
+80 % power needs that looks once. The peer in the same run is the capital of the same bets on
+values in pairs, one and its part of the other arm's, in the order they came; it cannot be kept in
+sums. Event rates are values 0 and 1. Last, what an interval costs. In brackets: 95 % intervals.
+Exit code 1 where a number to hold is missed.
 """
 
 from __future__ import annotations
