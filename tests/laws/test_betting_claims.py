@@ -191,6 +191,32 @@ def test_the_interval_is_for_the_average_of_differences_that_change(runs: int) -
     assert at_most(sum(average_left_out(rng) for _ in range(runs)), runs, ALPHA)
 
 
+def wrong(rng: np.random.Generator) -> bool:
+    """Tell whether equal arms are ever told apart by either test, on a treacherous rollout.
+
+    The level sweeps within each interval while requests are dealt to arms at random, and the
+    share follows the evidence: up while it is good, down while it is bad.
+    """
+    bets, share = Bets.none(), 0.1
+    for _ in range(100):
+        levels = rng.uniform() + (rng.uniform() - 0.5) * np.linspace(-1.0, 1.0, 60)
+        values = rng.uniform(size=60) < levels
+        canary = rng.uniform(size=60) < share
+        bets = bets.after(bets.sums(values[canary]), bets.sums(values[~canary]))
+        if max(bets.above(0.0), bets.below(0.0)) >= LIMIT + math.log(2.0):
+            return True
+        share = min(max(share * (0.8 if bets.lead > 0.0 else 1.25), 0.02), 0.5)
+    return False
+
+
+@pytest.mark.parametrize(
+    "runs", [pytest.param(60, id="few"), pytest.param(1_000, id="many", marks=pytest.mark.slow)]
+)
+def test_neither_a_moving_level_nor_a_share_that_follows_the_evidence_misleads(runs: int) -> None:
+    rng = np.random.default_rng(8)
+    assert at_most(sum(wrong(rng) for _ in range(runs)), runs, ALPHA)
+
+
 def test_rates_of_millions_need_no_more_than_their_counts() -> None:
     rng, bets = np.random.default_rng(7), Bets.none()
     for _ in range(50):

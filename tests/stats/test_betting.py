@@ -230,6 +230,12 @@ def test_huge_counts_keep_their_ends() -> None:
     assert high - low < 1e-4
 
 
+@pytest.mark.parametrize("limit", [math.inf, math.nan])
+def test_a_limit_that_nothing_reaches_ends(limit: float) -> None:
+    with np.errstate(invalid="ignore"):
+        assert not filled(np.random.default_rng(11)).least(limit) > -1.0
+
+
 def test_evidence_comes_back_from_json_to_the_last_bit() -> None:
     bets = filled(np.random.default_rng(7), low=-1.0, high=2.0)
     again = Bets.from_dict(json.loads(json.dumps(bets.to_dict())))

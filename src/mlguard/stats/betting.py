@@ -87,6 +87,16 @@ class Sums:
 
         Raises:
             ConfigurationError: There are more events than values.
+
+        Examples:
+            >>> bets = Bets.none()
+            >>> for canary, baseline in (40, 310), (55, 640), (21, 180):
+            ...     bets = bets.after(
+            ...         Sums.of_events(canary, 1_000), Sums.of_events(baseline, 19_000)
+            ...     )
+            >>> low, high = bets.interval(0.05)
+            >>> f"rates differ by {bets.difference:.2%}, between {low:.2%} and {high:.2%}"
+            'rates differ by 1.88%, between 0.74% and 3.25%'
         """
         if whole("events", events) > whole("n", n):
             raise refusal("events", events, f"at most n = {n}")
@@ -269,7 +279,7 @@ class Bets:
             parts = np.exp(logs - logs.max())
             slope = float(parts @ BETS / parts.sum())
             step = (self._won(side, lead) - limit) / slope
-            if step <= 1e-12 * lead:
+            if not step > 1e-12 * lead:  # so that a limit that is no number ends it too
                 return lead
             lead -= step
 
