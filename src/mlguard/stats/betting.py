@@ -113,6 +113,9 @@ class Sums:
         return self.powers[0] / self.n
 
 
+NO_VALUES = Sums(0, (0.0, 0.0, 0.0, 0.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Bets:
     """What bounded values of two arms say about the difference of their means. Immutable.
