@@ -694,3 +694,25 @@ def test_a_backtest_refuses_what_does_not_fit() -> None:
     ):  # fmt: skip
         with pytest.raises(ConfigurationError, match=words):
             backtest(ALERT, history, times=[0.0, 1.0], **settings)
+
+
+@pytest.mark.parametrize("wrong", [[5.0, 5.0], [5.0, 4.0], [5.0, math.nan], [5.0, 1e15]])
+def test_times_of_a_backtest_rise(wrong: list[float]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^times = "):
+        backtest(ALERT, {"x": [OK, OK]}, times=wrong)
+
+
+def test_a_policy_that_cannot_be_sent_to_workers_is_named() -> None:
+    policy = ResponsePolicy(Response(Action.ALERT, when="x", needs=[lambda: OK]))
+    with pytest.raises(ConfigurationError, match=r"^policy = .*without lambdas"):
+        simulate(policy, {"x": [OK] * 80}, years=0.5, workers=2)
+
+
+def test_a_history_of_which_nothing_is_known_does_not_just_look_quiet() -> None:
+    known, unknown = (Measurement("psi", value) for value in (0.5, math.nan))
+    for judge in (at_most(1.0), hysteresis(enter=1.0, exit=0.5)):
+        for history, part in (([unknown] * 80, "100 %"), ([known, unknown] * 40, "50 %")):
+            found = simulate(ALERT, {"x": history}, judges={"x": judge}, years=0.5)
+            assert ["history of x: unknown", part, ""] in found.rows()
+        found = simulate(ALERT, {"x": [known] * 80}, judges={"x": judge}, years=0.5)
+        assert "unknown" not in str(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,7 +12,7 @@ import numpy as np
 
 from mlguard.arguments import refusal
 from mlguard.policies.hysteresis import StatefulPolicy
-from mlguard.values import Action, Measurement, Verdict
+from mlguard.values import Action, Measurement, Severity, Verdict
 
 if TYPE_CHECKING:
     from numpy.random import Generator, SeedSequence
@@ -143,6 +144,11 @@ class Tables:
     cycle: int
 
     @property
+    def unknown(self) -> dict[str, float]:
+        """Of each series the share of the quiet history that is unknown, 0 to 1."""
+        return {name: sum(map(_unknown, each)) / len(each) for name, each in self.quiet.items()}
+
+    @property
     def length(self) -> int:
         """Observations of the history."""
         return len(next(iter(self.quiet.values())))
@@ -260,6 +266,12 @@ def _judged(name: str, judge: Any, observations: Sequence[Any]) -> list[Any]:
             allowed = "a verdict, or a judge in judges" if kind is Verdict else "a measurement"
             raise refusal(f"history[{name!r}]", each, allowed)
     return [_timeless(name, each) for each in observations]
+
+
+def _unknown(each: Verdict | Measurement) -> bool:
+    if isinstance(each, Measurement):
+        return math.isnan(each.value)
+    return each.severity is Severity.UNKNOWN
 
 
 def _timeless(name: str, each: Verdict | Measurement) -> Any:

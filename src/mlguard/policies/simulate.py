@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 
-from mlguard.arguments import refusal, seconds, whole
+from mlguard.arguments import moment, refusal, seconds, whole
 from mlguard.policies.hysteresis import StatefulPolicy
 from mlguard.policies.paths import Course, Drift, Judge, Stepper, Tables, run, tables
 from mlguard.policies.simulated import (
@@ -193,6 +194,7 @@ def simulate(
         seen,
         alarming,
         unjudged,
+        table.unknown,
         paths * length * step / (365.25 * DAY),
         cost_of(false, delay, costs),
     )
@@ -214,9 +216,12 @@ def backtest(
         times: When each evaluation was, in Unix seconds: the clock of the policy then.
 
     Raises:
-        ConfigurationError: The series and `times` differ in length, or names do not fit.
+        ConfigurationError: The series and `times` differ in length, the times do not rise, names do
+            not fit, or no response is about what the history holds.
     """
-    makers = dict(judges or {})
+    makers, times = dict(judges or {}), [moment("times", each) for each in times]
+    if any(after <= before for before, after in pairwise(times)):
+        raise refusal("times", times, "one after the other")
     for name, series in history.items():
         if len(series) != len(times):
             raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
@@ -319,6 +324,14 @@ def _named(name: str, verdict: object) -> Verdict:
     return replace(verdict, name=name)
 
 
+def _sendable(policy: Stepper) -> None:
+    try:
+        pickle.dumps(policy)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        allowed = f"one that can be pickled for workers > 1, without lambdas: {error}"
+        raise refusal("policy", policy, allowed) from None
+
+
 def _walked(  # noqa: PLR0917
     table: Tables,
     policy: Stepper,
@@ -330,6 +343,8 @@ def _walked(  # noqa: PLR0917
     total, done = sum(job.paths for job in jobs), 0
     found: dict[str | None, list[Found]] = {}
     needs = met(policy)
+    if workers > 1:
+        _sendable(policy)
     pool = ProcessPoolExecutor(workers) if workers > 1 else None
     try:
         for name, course, length, paths in jobs:

@@ -78,6 +78,7 @@ class Simulation:
         drifts: By the name of a drift, how it is met.
         alarming: Share of quiet time for which an alarm is on.
         unjudged: Responses that could not be judged, as the history lacks what they are about.
+        unknown: Of each series the share of the quiet history that is UNKNOWN, 0 to 1.
         years: How much quiet time was simulated.
         cost: What false alarms, retrains and unnoticed drift come to in a month; None without
             `Costs`.
@@ -87,6 +88,7 @@ class Simulation:
     drifts: Mapping[str, Detection]
     alarming: Measurement
     unjudged: tuple[str, ...]
+    unknown: Mapping[str, float]
     years: float
     cost: float | None
 
@@ -116,6 +118,11 @@ class Simulation:
             found.append([f"false {action} a month", *_shown(rate)])
         if self.alarming.value:
             found.append(["quiet time with an alarm", *_shown(self.alarming, 100.0, " %")])
+        found += [
+            [f"history of {name}: unknown", f"{number(100.0 * part, 3)} %", ""]
+            for name, part in self.unknown.items()
+            if part
+        ]
         found += [[f"not judged: {name}", "–", ""] for name in self.unjudged]
         for name, each in self.drifts.items():
             if each.before.value:
