@@ -216,12 +216,12 @@ def backtest(
         times: When each evaluation was, in Unix seconds: the clock of the policy then.
 
     Raises:
-        ConfigurationError: The series and `times` differ in length, the times do not rise, names do
+        ConfigurationError: The series and `times` differ in length, the times fall, names do
             not fit, or no response is about what the history holds.
     """
     makers, times = dict(judges or {}), [moment("times", each) for each in times]
-    if any(after <= before for before, after in pairwise(times)):
-        raise refusal("times", times, "one after the other")
+    if any(after < before for before, after in pairwise(times)):
+        raise refusal("times", times, "in order, the oldest first")
     for name, series in history.items():
         if len(series) != len(times):
             raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
