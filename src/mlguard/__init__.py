@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         StateConflict,
         UnknownCost,
     )
+    from mlguard.governance.approvals import Approvals, approved
+    from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.delivery import deliver, once
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "ApprovalRequest",
+    "Approvals",
     "BlastRadius",
     "BudgetExceeded",
     "BurnAlert",
@@ -88,7 +92,9 @@ __all__ = [
     "Policy",
     "Price",
     "PriceBook",
+    "Principal",
     "Profile",
+    "Quorum",
     "Reference",
     "Reservation",
     "Reservations",
@@ -110,6 +116,7 @@ __all__ = [
     "Verdict",
     "Waiver",
     "Window",
+    "approved",
     "at_least",
     "at_most",
     "best",
@@ -157,6 +164,8 @@ _HOMES = {
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
+    "governance.approvals": "Approvals approved",
+    "governance.requests": "ApprovalRequest Principal Quorum",
     "policies.combine": "best lenient quorum strict worst",
     "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",
