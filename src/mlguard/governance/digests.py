@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 _DOWNLOADED = "registered_model_meta"
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | bytearray | memoryview) -> str:
     """Digest bytes.
 
     Raises:

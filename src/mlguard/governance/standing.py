@@ -67,6 +67,8 @@ class Standing:
             return self.over or "who asks has no vote"
         if what == "withdraw" and who not in self.votes:
             return self.over or "there is no vote of theirs"
+        if what == "break glass" and self.glass is not None:
+            return self.over or "the glass is broken already"
         return self.over or (self.rejected if what == "break glass" else "")
 
     @property
