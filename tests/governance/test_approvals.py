@@ -165,6 +165,7 @@ def test_what_the_authenticator_raises_passes_through(world: Any) -> None:
 def test_a_request_is_submitted_once(world: Any) -> None:
     approvals = world.approvals()
     old = world.approved(approvals)
+    world.clock.advance(1.0)
     world.approved(approvals, subject_digest="sha256:77")
     with pytest.raises(ConfigurationError, match="a new one: it was submitted before"):
         approvals.submit(old, "token-cy")  # that would make it the newest again
