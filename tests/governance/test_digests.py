@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,19 @@ def test_a_directory_does_not_depend_on_order_times_or_empty_directories(tmp_pat
     (two / "empty").mkdir()
     assert digest_path(one) == digest_path(two)
     assert digest_path(one).startswith("tree:")
+
+
+def test_a_directory_may_be_listed_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, walk = digest_path(written(tmp_path, FILES)), os.walk
+
+    def backwards(*given: Any, **more: Any) -> Any:
+        for folder, folders, names in reversed(list(walk(*given, **more))):
+            yield folder, folders[::-1], names[::-1]
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert digest_path(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Approvals:
         ...     expires=2_000_000_000,
         ... )
         >>> print(approvals.submit(request, "t2"))
-        UNKNOWN approval of deploy action=deploy ... pending: 1 more vote, for risk
+        UNKNOWN approval of deploy environment=production ... pending: 1 more vote, for risk
         >>> approvals.approve(request, "t1").severity.name
         'OK'
         >>> now = {"action": "deploy", "environment": "production", "policy_digest": "json:0c"}

@@ -119,9 +119,8 @@ def verdict_of(
     request: ApprovalRequest, severity: Severity, reason: str, at: float | None = None
 ) -> Verdict:
     """Give a verdict about a request, with all that it binds."""
-    names = ("action", "environment", "subject_digest", "policy_digest", "gate")
-    bound = {name: value for name in names if (value := getattr(request, name)) is not None}
-    subject = {**bound, "request": request.digest}
+    what = {"gate": request.gate} if request.gate else {"subject_digest": request.subject_digest}
+    subject = {"environment": request.environment, **what}
     return Verdict(f"approval of {request.action}", severity, reason, at=at, subject=subject)
 
 
