@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UnknownCost,
     )
     from mlguard.governance.approvals import Approvals, approved
+    from mlguard.governance.documents import model_card, runbook
     from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.delivery import deliver, once
@@ -132,12 +133,14 @@ __all__ = [
     "labelled",
     "lenient",
     "measured",
+    "model_card",
     "once",
     "publish",
     "quorum",
     "replay",
     "require",
     "reserve_all",
+    "runbook",
     "shielded",
     "strict",
     "sustained",
@@ -165,6 +168,7 @@ _HOMES = {
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
     "governance.approvals": "Approvals approved",
+    "governance.documents": "model_card runbook",
     "governance.requests": "ApprovalRequest Principal Quorum",
     "policies.combine": "best lenient quorum strict worst",
     "policies.delivery": "deliver once",

@@ -10,11 +10,14 @@ from mlguard.governance.digests import (
     digest_path,
     digest_subject,
 )
+from mlguard.governance.documents import model_card, runbook
+from mlguard.governance.pages import Document
 from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
 
 __all__ = [
     "ApprovalRequest",
     "Approvals",
+    "Document",
     "Principal",
     "Quorum",
     "approved",
@@ -23,4 +26,6 @@ __all__ = [
     "digest_mlflow",
     "digest_path",
     "digest_subject",
+    "model_card",
+    "runbook",
 ]
