@@ -411,6 +411,23 @@ def test_without_a_key_who_writes_the_store_votes_for_anybody_as_documented(worl
     assert "cy" not in approved(request, approvals)().reason  # who asks has no vote even there
 
 
+def test_a_cut_tail_and_an_older_copy_are_not_found_but_are_in_the_record_as_documented(
+    world: Any,
+) -> None:
+    approvals = world.approvals()
+    request = world.approved(approvals)
+    older = {key: world.store.load(key)[0] for key in world.store.keys("")}
+    approvals.use(request, **world.now(request), consume=True)
+    approvals_again = world.approved(approvals, subject_digest="sha256:77")
+    edited(world, request.digest, lambda record: record["events"].pop())
+    assert "superseded" in approved(request, approvals)().reason  # no longer: used up
+    for key, data in older.items():
+        world.store.save(key, data)
+    assert approved(request, approvals)().ok
+    assert "superseded" in approved(approvals_again, approvals)().reason
+    assert [each["what"] for each in world.told if each.get("consumed")] == ["use"]
+
+
 @pytest.mark.parametrize("key", [b"short", "a string of sixteen characters", 16])
 def test_a_bad_key_is_refused_and_not_repeated(world: Any, key: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^key: must be at least 16 bytes, or None$"):
