@@ -127,6 +127,21 @@ def test_a_pipe_in_a_directory_is_refused_and_not_waited_for(tmp_path: Path) -> 
         digest_path(tmp_path)
 
 
+def test_a_directory_that_cannot_be_listed_is_an_error_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, scandir = written(tmp_path, FILES), os.scandir
+
+    def refusing(path: Any) -> Any:
+        if Path(path).name == "data":
+            raise PermissionError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError):
+        digest_path(folder)
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"path = .*must be a file or a directory"):
         digest_path(tmp_path / "none")

@@ -231,6 +231,16 @@ def test_no_text_becomes_a_tag_or_another_cell(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["<b>bold</b>", "<script>alert(1)</script>", "</td></table><i>", "&lt;b>"]
+)
+def test_markup_in_a_text_stays_text(text: str) -> None:
+    page = Words(everywhere(text).to_html())
+    assert page.tags == TAGS
+    assert "".join(page.words).count(text) == 7  # title, two heads, warning, words, cell, command
+    assert "<b" not in everywhere(text).replace("    <b", "")
+
+
+@pytest.mark.parametrize(
     ("text", "written"),
     [
         ("roc_auc", "roc_auc"),
