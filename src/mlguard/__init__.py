@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         StateConflict,
         UnknownCost,
     )
+    from mlguard.governance.approvals import Approvals, approved
+    from mlguard.governance.documents import model_card, runbook
+    from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.delivery import deliver, once
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "ApprovalRequest",
+    "Approvals",
     "BlastRadius",
     "BudgetExceeded",
     "BurnAlert",
@@ -89,7 +94,9 @@ __all__ = [
     "Policy",
     "Price",
     "PriceBook",
+    "Principal",
     "Profile",
+    "Quorum",
     "Reference",
     "Reservation",
     "Reservations",
@@ -111,6 +118,7 @@ __all__ = [
     "Verdict",
     "Waiver",
     "Window",
+    "approved",
     "at_least",
     "at_most",
     "best",
@@ -126,12 +134,14 @@ __all__ = [
     "labelled",
     "lenient",
     "measured",
+    "model_card",
     "once",
     "publish",
     "quorum",
     "replay",
     "require",
     "reserve_all",
+    "runbook",
     "shielded",
     "strict",
     "sustained",
@@ -158,6 +168,9 @@ _HOMES = {
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
+    "governance.approvals": "Approvals approved",
+    "governance.documents": "model_card runbook",
+    "governance.requests": "ApprovalRequest Principal Quorum",
     "policies.combine": "best lenient quorum strict worst",
     "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",

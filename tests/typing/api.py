@@ -13,6 +13,8 @@ from typing import Any, assert_type
 import mlguard
 from mlguard import (
     Action,
+    ApprovalRequest,
+    Approvals,
     Calendar,
     Check,
     Clock,
@@ -31,6 +33,8 @@ from mlguard import (
     Policy,
     Price,
     PriceBook,
+    Principal,
+    Quorum,
     Reservation,
     Severity,
     Sink,
@@ -39,6 +43,7 @@ from mlguard import (
     UnitCost,
     Verdict,
     Waiver,
+    approved,
     at_least,
     at_most,
     best,
@@ -49,6 +54,7 @@ from mlguard import (
     labelled,
     lenient,
     measured,
+    model_card,
     once,
     quorum,
     require,
@@ -296,3 +302,26 @@ def rollouts(new: Callable[[str], int], old: Callable[[str], int], decision: Dec
 
     Acting(len, journal=MemoryStore(), name="eta")  # type: ignore[arg-type]
     Acting(router, journal=MemoryStore())  # type: ignore[call-arg]
+
+
+def approvals(desk: Approvals, request: ApprovalRequest, records: list[Mapping[str, Any]]) -> None:
+    assert_type(desk.submit(request, b"a token of any kind"), Verdict)
+    assert_type(desk.approve(request, {"token": 1}), Verdict)
+    check: Check = approved(request, desk)
+    assert_type(check(), Verdict)
+    worst("release", check, desk.reviewed)
+    Approvals(
+        "eta",
+        MemoryStore(),
+        authenticate=lambda credential: Principal("ada") if credential else None,
+        quorum=Quorum(2, roles=["risk"]),
+        record=records.append,
+    )
+    card: str = model_card("eta 7", at=0.0, digests={}, metrics=[measured("auc", 0.7)])
+    assert_type(model_card("eta 7", at=0.0, digests={}).to_html(), str)
+
+    desk.reject(request, "token")  # type: ignore[call-arg]
+    desk.use(request, subject_digest=card)  # type: ignore[call-arg]
+    desk.approve(request.digest, "token")  # type: ignore[arg-type]
+    request.action = "promote"  # type: ignore[misc]
+    Approvals("eta", MemoryStore(), authenticate=dict, quorum=Quorum())  # type: ignore[arg-type]
