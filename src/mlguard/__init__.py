@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         StateConflict,
         UnknownCost,
     )
+    from mlguard.governance.ledger import Ledger
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.delivery import deliver, once
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
@@ -78,6 +79,7 @@ __all__ = [
     "Histogram",
     "Keyed",
     "LatencyBudget",
+    "Ledger",
     "LedgerCorrupted",
     "Measure",
     "Measurement",
@@ -158,6 +160,7 @@ _HOMES = {
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
+    "governance.ledger": "Ledger",
     "policies.combine": "best lenient quorum strict worst",
     "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",
