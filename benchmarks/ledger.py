@@ -7,12 +7,12 @@ tenfold. Elapsed time stands beside it. Exit code 1 where a number to hold is mi
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,7 +59,9 @@ def appends(folder: Path, times: int, rounds: int, **arguments: Any) -> tuple[fl
     """Measure appends."""
     found = []
     for number in range(rounds):
-        with Ledger(folder / f"{len(os.listdir(folder))}-{number}.jsonl", **arguments) as ledger:
+        with Ledger(
+            folder / f"{len(list(folder.iterdir()))}-{number}.jsonl", **arguments
+        ) as ledger:
 
             def work(ledger: Ledger = ledger) -> None:
                 for _ in range(times):
@@ -101,7 +103,7 @@ def main() -> int:
                 for _ in range(given.records):
                     ledger.append(RECORD)
                 anchor = ledger.anchor()
-                cpu, _ = timed(lambda: ledger.verify(anchor), given.records)
+                cpu, _ = timed(partial(ledger.verify, anchor), given.records)
             tell(f"{path.stem} a key", cpu, VERIFY, "µs CPU a record")
         tracemalloc.start()
         found = Ledger(path, key=KEY).verify(anchor)

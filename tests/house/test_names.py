@@ -17,6 +17,7 @@ REFERENCE = ROOT / "docs" / "reference"
 PUBLIC = [
     "mlguard",
     "mlguard.drift",
+    "mlguard.governance",
     "mlguard.integrations.asgi",
     "mlguard.integrations.metered",
     "mlguard.integrations.opentelemetry",
