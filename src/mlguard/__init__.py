@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from mlguard.governance.approvals import Approvals, approved
     from mlguard.governance.documents import model_card, runbook
+    from mlguard.governance.ledger import Ledger
     from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.delivery import deliver, once
@@ -83,6 +84,7 @@ __all__ = [
     "Histogram",
     "Keyed",
     "LatencyBudget",
+    "Ledger",
     "LedgerCorrupted",
     "Measure",
     "Measurement",
@@ -170,6 +172,7 @@ _HOMES = {
     ),
     "governance.approvals": "Approvals approved",
     "governance.documents": "model_card runbook",
+    "governance.ledger": "Ledger",
     "governance.requests": "ApprovalRequest Principal Quorum",
     "policies.combine": "best lenient quorum strict worst",
     "policies.delivery": "deliver once",

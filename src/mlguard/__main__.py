@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import mlguard
 from mlguard import commands as ours
+from mlguard.errors import LedgerCorrupted
+from mlguard.governance import commands as governance
 from mlguard.values import Severity, Verdict
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
     ours.add_to(commands)
     given = parser.parse_args(arguments)
-    run = {"explain": _explain, "simulate": _simulate, "replay": _replay}
+    run = {"explain": _explain, "simulate": _simulate, "replay": _replay, "ledger": _ledger}
     return run[given.command](given)
 
 
@@ -73,6 +75,17 @@ def _replay(given: argparse.Namespace) -> int:
     _print(words)
     ends = {"promoted": PASSED, "rolled back": BREACHED, "aborted": BREACHED}
     return ends.get(phase, UNKNOWN)
+
+
+def _ledger(given: argparse.Namespace) -> int:
+    try:
+        words, intact = governance.answer(given)
+    except OSError as error:
+        return _refuse(f"cannot read {error.filename}: {error.strerror}")
+    except (ValueError, LedgerCorrupted) as error:
+        return _refuse(str(error))
+    _print(words)
+    return PASSED if intact else BREACHED
 
 
 def _print(words: str) -> None:

@@ -1,4 +1,7 @@
-"""The commands `simulate`, what an alert on a history would do, and `replay`, of a rollout."""
+"""The commands `simulate`, what an alert on a history would do, and `replay`, of a rollout.
+
+Those of the governance are added to them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
+from mlguard.governance import commands as governance
 from mlguard.policies.ladder import ResponsePolicy
 from mlguard.policies.responses import Response
 from mlguard.policies.thresholds import at_least, at_most
@@ -61,6 +65,7 @@ def add_to(commands: Any) -> None:
         help="what the journal of a RollbackEngine took, a line each, or - for standard input",
     )
     again.add_argument("--html", metavar="FILE", help="draw it there")
+    governance.add_to(commands)
 
 
 def table(given: argparse.Namespace) -> str:

@@ -17,7 +17,7 @@ Measure: TypeAlias = Callable[[], Measurement | Sequence[Measurement]]
 Policy: TypeAlias = Callable[[Measurement], Verdict]
 """Judges one measurement."""
 
-Sink: TypeAlias = Callable[[Decision], None]
+Sink: TypeAlias = Callable[[Decision], object]
 """Takes a decision somewhere: a ledger, a pager, an action."""
 
 Clock: TypeAlias = Callable[[], float]
