@@ -85,10 +85,10 @@ class Guardrail:
     def _read_unit(self) -> None:
         put = object.__setattr__
         if self.values is not None:
-            low, high = listed("values", self.values)
-            if not finite("values", low) < finite("values", high):
+            ends = [finite("values", each) for each in listed("values", self.values)]
+            if len(ends) != 2 or not ends[0] < ends[1]:  # noqa: PLR2004 -- as it says
                 raise refusal("values", self.values, "the lowest and the highest possible value")
-            put(self, "values", (float(low), float(high)))
+            put(self, "values", tuple(ends))
         given = self.unit or ("ratio" if self.values is None else "difference")
         if given not in {"ratio", "difference"} or (self.values and given == "ratio"):
             raise refusal("unit", self.unit, '"difference", or "ratio" where there are no values')
