@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 install = $(BIN)/uv pip install --quiet --python $(1) $(2) || \
 	$(BIN)/python -m pip --python $(1)/bin/python install --quiet $(2)
 
-.PHONY: help demo test test-slow test-versions check lint types layers docs wheel bench bench-peers format clean
+.PHONY: help demo test test-slow test-versions integrations check lint types layers docs wheel bench bench-peers format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -49,7 +49,18 @@ test-slow: $(READY) $(VENV)/servers  ## the large simulations
 test-versions: $(READY)  ## the tests on every Python found, and at the lowest declared versions
 	$(BIN)/python tests/versions.py
 
-check: lint types layers test docs wheel  ## all that CI asks for
+# What does not fit into one environment with the rest has its own under .venvs/.
+MLFLOW := .venvs/mlflow
+$(MLFLOW)/ready: pyproject.toml | $(READY)
+	@rm -rf $(MLFLOW) && $(BIN)/python -m venv --without-pip $(MLFLOW)
+	@{ $(call install,$(MLFLOW),--editable . --group mlflow); } && touch $@ || \
+		echo 'MLflow cannot be installed here: its tests will skip'
+
+integrations: $(MLFLOW)/ready  ## the tests of MLflow against a registry of its own, in SQLite
+	$$(test -e $(MLFLOW)/ready && echo $(MLFLOW) || echo $(VENV))/bin/python -m pytest \
+		--confcutdir tests/integrations tests/integrations/test_mlflow.py
+
+check: lint types layers test integrations docs wheel  ## all that CI asks for
 	@echo 'check: everything passed'
 
 lint: $(READY)

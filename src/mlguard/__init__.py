@@ -36,7 +36,10 @@ if TYPE_CHECKING:
         StateConflict,
         UnknownCost,
     )
+    from mlguard.governance.approvals import Approvals, approved
+    from mlguard.governance.documents import model_card, runbook
     from mlguard.governance.ledger import Ledger
+    from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
     from mlguard.policies.combine import best, lenient, quorum, strict, worst
     from mlguard.policies.delivery import deliver, once
     from mlguard.policies.guards import guard, labelled, measured, shielded, waived
@@ -62,6 +65,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "ApprovalRequest",
+    "Approvals",
     "BlastRadius",
     "BudgetExceeded",
     "BurnAlert",
@@ -91,7 +96,9 @@ __all__ = [
     "Policy",
     "Price",
     "PriceBook",
+    "Principal",
     "Profile",
+    "Quorum",
     "Reference",
     "Reservation",
     "Reservations",
@@ -113,6 +120,7 @@ __all__ = [
     "Verdict",
     "Waiver",
     "Window",
+    "approved",
     "at_least",
     "at_most",
     "best",
@@ -128,12 +136,14 @@ __all__ = [
     "labelled",
     "lenient",
     "measured",
+    "model_card",
     "once",
     "publish",
     "quorum",
     "replay",
     "require",
     "reserve_all",
+    "runbook",
     "shielded",
     "strict",
     "sustained",
@@ -160,7 +170,10 @@ _HOMES = {
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
+    "governance.approvals": "Approvals approved",
+    "governance.documents": "model_card runbook",
     "governance.ledger": "Ledger",
+    "governance.requests": "ApprovalRequest Principal Quorum",
     "policies.combine": "best lenient quorum strict worst",
     "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",

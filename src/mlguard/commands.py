@@ -77,8 +77,8 @@ def table(given: argparse.Namespace) -> str:
     from mlguard.policies.simulate import Drift, simulate  # noqa: PLC0415 -- it is slow to import
 
     text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.strip()]
-    history = [_read(number, line) for number, line in enumerate(lines, start=1)]
+    lines = enumerate(text.splitlines(), start=1)
+    history = [_read(number, line) for number, line in lines if line.strip()]
     judge = at_most(given.at_most) if given.at_least is None else at_least(given.at_least)
 
     def shifted(before: Measurement, strength: float) -> Measurement:

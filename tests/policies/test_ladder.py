@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -858,3 +859,59 @@ def test_a_verdict_that_never_comes_is_told_once(caplog: pytest.LogCaptureFixtur
     assert [each.getMessage() for each in caplog.records] == [
         f"{policy!r} waits for verdicts that were not given: ['drfit']"
     ]
+
+
+def test_an_event_time_far_ahead_silences_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong year once, and nothing would have counted for a century."""
+    clock = ManualClock(1_700_000_000)
+    policy = ResponsePolicy(Response(Action.ALERT, when="drift", for_=2), clock=clock)
+    wrong = Verdict("drift", Severity.BREACH, "drifted", at=clock() + 100 * 365 * 86_400.0)
+    assert policy.decide(wrong) == []
+    assert "is ahead of the clock" in caplog.text
+    assert "is ahead of the clock" in policy.explain()
+    decisions = []
+    for _ in range(2):
+        clock.advance(60.0)
+        decisions += policy.decide(Verdict("drift", Severity.BREACH, "drifted", at=clock()))
+    assert [each.action for each in decisions] == [Action.ALERT]
+    ahead = Verdict("drift", Severity.OK, "fine", at=clock() + 86_400.0)  # a day, of time zones
+    assert [each.action for each in policy.decide(ahead)] == [Action.RESOLVE]
+
+
+def test_two_subjects_in_one_policy_are_refused() -> None:
+    policy = ResponsePolicy(Response(Action.ALERT, when="drift"), clock=ManualClock(1e9))
+    first, second = (
+        Verdict("drift", Severity.BREACH, "drifted", at=1e9, subject={"model": each})
+        for each in ("eta", "fraud")
+    )
+    policy.decide(first)
+    before = policy.state()
+    with pytest.raises(ConfigurationError, match="one policy object for each subject"):
+        policy.decide(second)
+    assert policy.state() == before
+    policy.decide(replace(second, at=1e9 + 60.0))  # a new version, say
+
+
+@pytest.mark.parametrize("ring", [("a", "b"), ("a", "b", "c")])
+def test_responses_that_hold_each_other_back_are_refused(ring: tuple[str, ...]) -> None:
+    after = {name: ring[(place + 1) % len(ring)] for place, name in enumerate(ring)}
+    with pytest.raises(ConfigurationError, match="unless"):
+        ResponsePolicy(
+            *(Response(name, when="x", unless=[after[name]]) for name in ring),
+            Response("other", when="x", unless=["a"]),
+        )
+
+
+def test_explain_says_that_what_was_given_is_old() -> None:
+    clock = ManualClock(1_700_000_000)
+    policy = ResponsePolicy(Response(Action.ALERT, when="drift", for_=2), clock=clock)
+    for ago in (0.0, 3_600.0):
+        policy.decide(Verdict("drift", Severity.BREACH, "drifted", at=clock() - ago))
+    assert "of 2023-11-14T21:13:20Z, older than what counted last" in policy.explain()
+
+
+def test_names_that_no_response_has_are_not_kept() -> None:
+    policy = ResponsePolicy(Response(Action.ALERT, when="drift"), clock=ManualClock(1e9))
+    for place in range(50):
+        policy.decide(Verdict(f"other {place}", Severity.OK, "fine"))
+    assert not policy._verdicts

@@ -80,7 +80,7 @@ def test_all_arguments() -> None:
         "unknown": "fire",
     }  # fmt: skip
     assert repr(response) == (
-        "<Response vendor: page-the-vendor when drift is WARN and recall is BREACH>"
+        "<Response vendor: page-the-vendor when drift is WARN and recall is BREACH in 3 of 5>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from datetime import timedelta
 from itertools import pairwise
@@ -25,7 +26,7 @@ from mlguard import (
     hysteresis,
 )
 from mlguard.drift import shifted
-from mlguard.policies.simulate import Costs, Drift, Simulation, backtest, compared, simulate
+from mlguard.policies.simulate import Costs, Drift, Simulation, backtest, compared, simulate, sweep
 
 DAY = 86_400.0
 MONTH = 365.25 / 12.0 * DAY
@@ -250,16 +251,50 @@ def test_the_delay_counts_evaluations_in_seconds() -> None:
     assert found.drifts["d"].p90.value == 3 * 3_600.0
 
 
-def test_an_alarm_that_was_on_at_the_onset_has_no_delay() -> None:
+def test_an_alarm_that_is_stuck_finds_nothing() -> None:
+    """It counts as one false alarm a year, and would be chosen for its calm."""
     policy = ResponsePolicy(Response(Action.ALERT, when="x", keep=1e9))
     found = simulate(policy, {"x": RARE}, drifts={"d": Drift({"x": bad})}, **ALONE)
-    assert found.drifts["d"].missed.value < 0.2
-    assert found.drifts["d"].median.value == 0.0
+    seen = found.drifts["d"]
+    assert seen.before.value > 0.8
+    assert seen.missed.value == 0.0 or seen.missed.n == 0
+    assert seen.mean > 0.8 * 90 * DAY
+    assert found.alarming.value > 0.9
+    assert "quiet time with an alarm" in str(found)
+    assert "d: in a false alarm" in str(found)
+    quick = sweep(
+        lambda keep: ResponsePolicy(Response(Action.ALERT, when="x", keep=keep)),
+        {"keep": [0.0, 1e9]},
+        {"x": RARE},
+        drifts={"d": Drift({"x": bad})},
+        **ALONE,
+    )
+    assert quick.choose(false_alarms_per_month=1e6) is quick.tried[0].policy
 
 
 def test_an_alarm_that_was_over_at_the_onset_does_not_count() -> None:
     found = simulate(ALERT, {"x": RARE}, drifts={"d": Drift({"x": good})}, **ALONE)
-    assert 0.6 < found.drifts["d"].missed.value < 1.0  # it is on in one of ten
+    seen = found.drifts["d"]
+    assert seen.missed.value == 1.0
+    assert 0.0 < seen.before.value < 0.4  # it is on in one of ten
+    assert (seen.missed.n or 0) + round(seen.before.value * 30) == 30
+
+
+def test_a_drift_begins_anywhere_in_the_cycle() -> None:
+    """A check that is only bad on Mondays finds a drift after none to six days."""
+    week = [OK] * 7
+    history = {"x": week * 12}
+
+    def mondays(old: Verdict, _: float) -> Verdict:
+        return BREACH if next(monday) else old
+
+    monday = itertools.cycle([True] + [False] * 6)
+    found = simulate(
+        ALERT, history, drifts={"d": Drift({"x": mondays})}, years=1.0, repeats=400, block=7
+    ).drifts["d"]
+    assert found.missed.value == 0.0
+    assert found.mean == pytest.approx(3 * DAY, rel=0.1)
+    assert found.p90.value == 6 * DAY
 
 
 def test_an_action_that_was_over_at_the_onset_finds_nothing() -> None:
@@ -618,7 +653,19 @@ def test_a_backtest_knows_verdicts_by_the_name_in_the_history() -> None:
     found = backtest(ALERT, {"x": [Verdict("other", Severity.BREACH, "why")]}, times=[5.0])
     assert [each.name for each in found[0].verdicts] == ["x"]
     assert "x is BREACH, why" in found[0].reason
-    assert backtest(ALERT, {"y": [BREACH]}, times=[5.0]) == []
+
+
+def test_names_that_no_response_is_about_are_no_quiet_history() -> None:
+    with pytest.raises(ConfigurationError, match=r"^history = \['y'\]: must be of all names"):
+        backtest(ALERT, {"y": [BREACH]}, times=[5.0])
+    with pytest.raises(ConfigurationError, match=r"^history"):
+        simulate(ALERT, {"y": [BREACH] * 80})
+    ladder = ResponsePolicy(
+        Response(Action.ALERT, when="x"), Response(Action.RETRAIN, when=["x", "labels"])
+    )
+    found = simulate(ladder, {"x": [OK] * 80}, years=0.5)
+    assert found.unjudged == ("retrain",)
+    assert "not judged: retrain" in str(found)
 
 
 def test_a_backtest_with_a_memory_and_one_with_profiles() -> None:
@@ -647,3 +694,25 @@ def test_a_backtest_refuses_what_does_not_fit() -> None:
     ):  # fmt: skip
         with pytest.raises(ConfigurationError, match=words):
             backtest(ALERT, history, times=[0.0, 1.0], **settings)
+
+
+@pytest.mark.parametrize("wrong", [[5.0, 4.0], [5.0, math.nan], [5.0, 1e15]])
+def test_times_of_a_backtest_do_not_fall(wrong: list[float]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^times = "):
+        backtest(ALERT, {"x": [OK, OK]}, times=wrong)
+
+
+def test_a_policy_that_cannot_be_sent_to_workers_is_named() -> None:
+    policy = ResponsePolicy(Response(Action.ALERT, when="x", needs=[lambda: OK]))
+    with pytest.raises(ConfigurationError, match=r"^policy = .*without lambdas"):
+        simulate(policy, {"x": [OK] * 80}, years=0.5, workers=2)
+
+
+def test_a_history_of_which_nothing_is_known_does_not_just_look_quiet() -> None:
+    known, unknown = (Measurement("psi", value) for value in (0.5, math.nan))
+    for judge in (at_most(1.0), hysteresis(enter=1.0, exit=0.5)):
+        for history, part in (([unknown] * 80, "100 %"), ([known, unknown] * 40, "50 %")):
+            found = simulate(ALERT, {"x": history}, judges={"x": judge}, years=0.5)
+            assert ["history of x: unknown", part, ""] in found.rows()
+        found = simulate(ALERT, {"x": [known] * 80}, judges={"x": judge}, years=0.5)
+        assert "unknown" not in str(found)

@@ -438,3 +438,15 @@ def test_a_copy_goes_its_own_way() -> None:
     for other in (copy.copy(check), copy.deepcopy(check), pickle.loads(pickle.dumps(check))):  # noqa: S301 -- our own
         assert other().severity is BREACH
     assert check.state()["breach"][0] == 1.0
+
+
+def test_an_event_time_far_ahead_is_unknown_and_silences_nothing() -> None:
+    clock = ManualClock(1_700_000_000)
+    times = iter([clock() + 3e9, clock(), clock() + 1, clock() + 2])
+    check = sustained(
+        lambda: Verdict("v", Severity.BREACH, "bad", at=next(times)), k=2, clock=clock
+    )
+    first = check()
+    assert first.severity is Severity.UNKNOWN
+    assert "ahead of the clock" in first.reason
+    assert [check().severity for _ in range(3)][1:] == [Severity.BREACH] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,31 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguard.errors import ConfigurationError
-from mlguard.stats.betting import BETS, Bets, Sums, scatter
+from mlguard.stats.betting import BETS, Bets, Sums, paired
 
 inside = st.floats(0.0, 1.0)
 Outcome = tuple[float, Sums, Sums]
 
 
-def distances(values: tuple[float, ...], centre: float, weight: float) -> float:
-    """Sum up squared distances of values from the mean of those before, in this order."""
-    total, found = weight * centre, 0.0
-    for value in values:
-        found += (value - total / weight) ** 2
-        total, weight = total + value, weight + 1.0
-    return found
+def groups(pairs: int, many: int) -> list[int]:
+    """Give how many values of the larger arm go to each of the smaller one's."""
+    return [many // pairs + (place < many % pairs) for place in range(pairs)]
 
 
-def capital(
-    values: tuple[float, ...], mean: float, centre: float, weight: float, bet: float
-) -> float:
-    """Play a bet on values, in this order, that is worth 1 on average if their mean is so much."""
-    total, found = weight * centre, 1.0
-    for value in values:
-        before = total / weight
-        found *= (1.0 + bet * (value - before)) * math.exp(bet * (before - mean))
-        total, weight = total + value, weight + 1.0
-    return found
+def dealt(few: list[float], values: Sequence[float]) -> list[float]:
+    """Give the differences of an arm's values and the means of their parts of the other's."""
+    stops = np.cumsum([0, *groups(len(few), len(values))])
+    means = [np.mean(values[a:b]) for a, b in itertools.pairwise(stops)]
+    return [float(value - mean) for value, mean in zip(few, means, strict=True)]
+
+
+def unit(values: Any) -> Sums:
+    return Sums.of(values, low=0.0, high=1.0)
 
 
 def filled(rng: np.random.Generator, intervals: int = 5, **bounds: float) -> Bets:
@@ -49,26 +44,56 @@ def filled(rng: np.random.Generator, intervals: int = 5, **bounds: float) -> Bet
     return bets
 
 
-@given(st.lists(inside, min_size=1, max_size=5), inside, st.floats(1.0, 50.0))
-def test_scatter_is_the_average_over_all_orders(
-    values: list[float], centre: float, weight: float
-) -> None:
-    orders = list(itertools.permutations(values))
-    average = sum(distances(order, centre, weight) for order in orders) / len(orders)
-    found = scatter(Sums.of(values, low=0.0, high=1.0), centre, weight)
+@given(st.lists(st.tuples(inside, inside), min_size=1, max_size=4))
+def test_powers_of_pairs_are_the_average_over_all_pairings(arms: list[tuple[float, float]]) -> None:
+    canary, baseline = map(list, zip(*arms, strict=True))
+    pairings = [dealt(canary, order) for order in itertools.permutations(baseline)]
+    average = [np.mean([np.power(each, k).sum() for each in pairings]) for k in (2, 3, 4)]
+    found = paired(unit(canary), unit(baseline))
     assert found == pytest.approx(average, abs=1e-12)
 
 
-@given(st.lists(inside, min_size=1, max_size=4), inside, st.sampled_from([-0.9, -0.3, 0.3, 0.9]))
-def test_an_e_value_is_never_more_than_the_capital_of_bets(
-    values: list[float], mean: float, bet: float
+@given(
+    st.lists(inside, min_size=1, max_size=2),
+    st.lists(inside, min_size=2, max_size=5),
+    st.sampled_from([1.0, -1.0]),
+)
+def test_parts_of_the_larger_arm_are_as_drawn_with_replacement(
+    few: list[float], many: list[float], side: float
 ) -> None:
-    orders = list(itertools.permutations(values))
-    played = sum(capital(order, mean, 0.5, 1.0, bet) for order in orders) / len(orders)
-    sums = Sums.of(values, low=0.0, high=1.0)
-    cost = -math.log1p(-abs(bet)) - abs(bet)
-    claimed = bet * (sums.total - len(values) * mean) - cost * scatter(sums, 0.5, 1.0)
-    assert math.exp(claimed) <= played * (1.0 + 1e-9)
+    average = np.zeros(3)
+    for size in groups(len(few), len(many)):
+        draws = [np.mean(draw) for draw in itertools.product(many, repeat=size)]
+        found = np.subtract.outer(few, draws) * side
+        average += [np.mean(found**k) for k in (2, 3, 4)]
+    arms = (unit(few), unit(many)) if side > 0.0 else (unit(many), unit(few))
+    assert paired(*arms) == pytest.approx(average, abs=1e-12)
+
+
+@given(
+    st.lists(inside | st.sampled_from([0.0, 1.0]), min_size=1, max_size=3),
+    st.lists(inside | st.sampled_from([0.0, 1.0]), min_size=3, max_size=5),
+)
+def test_no_bet_claims_more_than_the_capital_that_it_would_win(
+    few: list[float], many: list[float]
+) -> None:
+    bets = Bets.none().after(unit(few), unit(many))
+    pairings = [np.array(dealt(few, order)) for order in itertools.permutations(many)]
+    for side, losses in zip((1.0, -1.0), bets.losses, strict=True):
+        claimed = np.exp(side * BETS * bets.lead - losses)
+        won = np.mean(
+            [np.prod(1.0 + side * np.outer(BETS, each), axis=1) for each in pairings], axis=0
+        )
+        assert (claimed <= won * (1.0 + 1e-9)).all()
+
+
+def test_small_differences_lose_little_to_the_capital() -> None:
+    rng = np.random.default_rng(10)
+    canary, baseline = rng.beta(20, 80, 1000), rng.beta(20, 80, 1000)
+    bets = Bets.none().after(unit(canary), unit(baseline))
+    for side, losses in zip((1.0, -1.0), bets.losses, strict=True):
+        won = np.log1p(side * np.outer(BETS, canary - baseline)).sum(axis=1)
+        assert side * BETS * bets.lead - losses == pytest.approx(won, rel=0.1, abs=0.1)
 
 
 def outcomes(n: tuple[int, int], canary: float, baseline: float) -> Iterator[Outcome]:
@@ -82,11 +107,11 @@ def outcomes(n: tuple[int, int], canary: float, baseline: float) -> Iterator[Out
 
 @pytest.mark.parametrize("sizes", [((1, 1), (1, 1)), ((2, 1), (3, 2)), ((1, 6), (8, 1))])
 @pytest.mark.parametrize("difference", [-0.3, 0.0, 0.3])
-@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("side", [0, 1])
 def test_each_bet_is_worth_at_most_1_on_average(
-    sizes: tuple[tuple[int, int], ...], difference: float, side: float
+    sizes: tuple[tuple[int, int], ...], difference: float, side: int
 ) -> None:
-    """Whatever the level, and where an adversary sets the next level by what came before."""
+    """Whatever the level, and where an adversary sets the next one by what came before."""
     levels = np.linspace(max(0.0, -difference), min(1.0, 1.0 - difference), 9)
     first = []
     for level in levels:
@@ -98,8 +123,8 @@ def test_each_bet_is_worth_at_most_1_on_average(
                 later = np.zeros(len(BETS))
                 for then, *next_arms in outcomes(sizes[1], after + difference, after):
                     last = bets.after(*next_arms)
-                    lead = side * (last.lead - last.pairs * difference)
-                    later += then * np.exp(BETS * lead - last.costs)
+                    lead = (1 - 2 * side) * (last.lead - last.pairs * difference)
+                    later += then * np.exp(BETS * lead - last.losses[side])
                 worst = np.maximum(worst, later)
             worth += chance * worst
         first.append(worth)
@@ -109,16 +134,16 @@ def test_each_bet_is_worth_at_most_1_on_average(
 def test_the_mixture_is_the_mean_of_the_bets() -> None:
     bets = filled(np.random.default_rng(1), low=0.0, high=2.0)
     lead = bets.lead - bets.pairs * 0.1 / 2.0
-    assert math.exp(bets.above(0.1)) == pytest.approx(np.exp(BETS * lead - bets.costs).mean())
-    assert math.exp(bets.below(0.1)) == pytest.approx(np.exp(-BETS * lead - bets.costs).mean())
+    assert math.exp(bets.above(0.1)) == pytest.approx(np.exp(BETS * lead - bets.losses[0]).mean())
+    assert math.exp(bets.below(0.1)) == pytest.approx(np.exp(-BETS * lead - bets.losses[1]).mean())
 
 
-def test_the_difference_is_an_average_weighted_with_effective_pairs() -> None:
+def test_the_difference_is_an_weighted_with_pairs() -> None:
     bets = Bets.none(high=10.0)
     bets = bets.after(bets.sums([4.0]), bets.sums([1.0]))
     bets = bets.after(bets.sums([5.0, 7.0, 6.0]), bets.sums([4.0] * 6))
-    assert bets.difference == pytest.approx((0.5 * 3.0 + 2.0 * 2.0) / 2.5)
-    assert bets.pairs == 2.5
+    assert bets.difference == pytest.approx((1 * 3.0 + 3 * 2.0) / 4)
+    assert bets.pairs == 4
     assert bets.seen == (4, 7)
 
 
@@ -166,7 +191,9 @@ def test_events_are_values_0_and_1() -> None:
 def test_sums_of_parts_add_up() -> None:
     values = np.random.default_rng(6).integers(0, 9, 20)
     parts = [Sums.of(part, low=0.0, high=8.0) for part in (values[:3], values[3:])]
-    assert parts[0] + parts[1] == Sums.of(values, low=0.0, high=8.0)
+    every = Sums.of(values, low=0.0, high=8.0)
+    assert (parts[0] + parts[1]).n == every.n
+    assert (parts[0] + parts[1]).powers == pytest.approx(every.powers)
 
 
 def test_nothing_is_known_before_both_arms_had_values() -> None:
@@ -201,6 +228,12 @@ def test_huge_counts_keep_their_ends() -> None:
     low, high = bets.interval(0.05)
     assert low < n // 100 / n - n // 101 / n < high
     assert high - low < 1e-4
+
+
+@pytest.mark.parametrize("limit", [math.inf, math.nan])
+def test_a_limit_that_nothing_reaches_ends(limit: float) -> None:
+    with np.errstate(invalid="ignore"):
+        assert not filled(np.random.default_rng(11)).least(limit) > -1.0
 
 
 def test_evidence_comes_back_from_json_to_the_last_bit() -> None:

@@ -5,7 +5,7 @@ An ignored error is a mistake that the types must catch: mypy says when an ignor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, assert_type
@@ -13,6 +13,8 @@ from typing import Any, assert_type
 import mlguard
 from mlguard import (
     Action,
+    ApprovalRequest,
+    Approvals,
     Calendar,
     Check,
     Clock,
@@ -31,6 +33,8 @@ from mlguard import (
     Policy,
     Price,
     PriceBook,
+    Principal,
+    Quorum,
     Reservation,
     Severity,
     Sink,
@@ -39,6 +43,7 @@ from mlguard import (
     UnitCost,
     Verdict,
     Waiver,
+    approved,
     at_least,
     at_most,
     best,
@@ -49,6 +54,7 @@ from mlguard import (
     labelled,
     lenient,
     measured,
+    model_card,
     once,
     quorum,
     require,
@@ -60,6 +66,7 @@ from mlguard import (
 from mlguard.integrations.asgi import App as ASGIApp
 from mlguard.integrations.asgi import GuardMiddleware
 from mlguard.integrations.metered import metered
+from mlguard.integrations.mlflow import MlflowAlias
 from mlguard.integrations.opentelemetry import instrument
 from mlguard.integrations.prometheus import Exporter, counts, query, rules
 from mlguard.integrations.redis import RedisStore
@@ -72,6 +79,7 @@ from mlguard.integrations.sinks import (
     webhook,
 )
 from mlguard.integrations.wrap import wrap
+from mlguard.rollout import Acting, Actuator, Router, Splitter
 from mlguard.testing import (
     ManualClock,
     RecordingSink,
@@ -279,3 +287,41 @@ def money(clock: ManualClock) -> None:
     CostBudget("llm", "1 USD", window=Calendar("day"), store=store, on_unsettled="floor")  # type: ignore[call-arg]
     budget.reserve(0.05)  # type: ignore[arg-type]
     Money(0.1, "USD")  # type: ignore[arg-type]
+
+
+def rollouts(new: Callable[[str], int], old: Callable[[str], int], decision: Decision) -> None:
+    router = Router(new, old, splitter=Splitter("v7"))
+    assert_type(router("ada")[1]("7"), int)
+    alias = MlflowAlias.from_uri("sqlite:///mlflow.db", "eta", canary=7, baseline="6")
+    actuators: list[Actuator] = [router, alias]
+    for place in actuators:
+        act = Acting(place, journal=MemoryStore(), name="eta")
+        sink: Sink = act
+        sink(decision)
+        act(decision, 0.5)
+
+    Acting(len, journal=MemoryStore(), name="eta")  # type: ignore[arg-type]
+    Acting(router, journal=MemoryStore())  # type: ignore[call-arg]
+
+
+def approvals(desk: Approvals, request: ApprovalRequest, records: list[Mapping[str, Any]]) -> None:
+    assert_type(desk.submit(request, b"a token of any kind"), Verdict)
+    assert_type(desk.approve(request, {"token": 1}), Verdict)
+    check: Check = approved(request, desk)
+    assert_type(check(), Verdict)
+    worst("release", check, desk.reviewed)
+    Approvals(
+        "eta",
+        MemoryStore(),
+        authenticate=lambda credential: Principal("ada") if credential else None,
+        quorum=Quorum(2, roles=["risk"]),
+        record=records.append,
+    )
+    card: str = model_card("eta 7", at=0.0, digests={}, metrics=[measured("auc", 0.7)])
+    assert_type(model_card("eta 7", at=0.0, digests={}).to_html(), str)
+
+    desk.reject(request, "token")  # type: ignore[call-arg]
+    desk.use(request, subject_digest=card)  # type: ignore[call-arg]
+    desk.approve(request.digest, "token")  # type: ignore[arg-type]
+    request.action = "promote"  # type: ignore[misc]
+    Approvals("eta", MemoryStore(), authenticate=dict, quorum=Quorum())  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import act4
 import act5
 import act6
 import act7
+import act8
 import report
 import story
 from terminal import Screen
@@ -26,6 +27,8 @@ ACTS: Final[tuple[story.Act, ...]] = (
     act6.play,
     act7.play,
 )
+"""The acts that stand for themselves; the last one puts them on record."""
+
 REPORT: Final = Path(__file__).resolve().parents[3] / "build" / "demo" / "report.html"
 
 
@@ -43,6 +46,7 @@ def main() -> None:
     screen = Screen()
     stage = story.prepare(screen)
     chapters = [act(stage, screen) for act in ACTS]
+    chapters.append(act8.play(stage, screen, chapters, path.parent))
     report.write(path, chapters)
     screen.report(path)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import terminal
-    from mlguard import Verdict
+    from mlguard import Decision, Verdict
 
 CHAMPION_MONTHS: Final = range(1, 4)
 CANDIDATE_MONTHS: Final = range(1, 7)
@@ -59,6 +59,7 @@ class Chapter:
     lead: str
     body: str
     verdicts: dict[str, Verdict]
+    decisions: tuple[Decision, ...] = ()
 
 
 Act: TypeAlias = Callable[[Story, "terminal.Screen"], Chapter]

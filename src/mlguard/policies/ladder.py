@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,7 @@ from mlguard.policies.episodes import (
     rung_to,
     told_of,
 )
+from mlguard.policies.persistence import believable
 from mlguard.policies.responses import Response
 from mlguard.records import iso
 from mlguard.values import Action, Decision, Verdict, Waiver
@@ -59,8 +60,8 @@ class ResponsePolicy(Locked):
             `mlguard.clocks.unix_clock()` when not given.
 
     Raises:
-        ConfigurationError: There is no response, two have one name, or a name in `unless` or
-            `waivers` is that of none.
+        ConfigurationError: There is no response, two have one name, a name in `unless` or `waivers`
+            is that of none, or responses hold each other back in a ring.
 
     Examples:
         >>> from mlguard import Action, Response, ResponsePolicy
@@ -91,6 +92,9 @@ class ResponsePolicy(Locked):
         for each in rungs:
             if odd := [name for name in each.unless if name not in names or name == each.name]:
                 raise refusal("unless", odd, f"names of other responses, among {names}")
+        if ring := _ring({each.name: each.unless for each in rungs}):
+            allowed = "without a ring, in which each would wait for the others"
+            raise refusal("unless", ring, allowed)
         if not isinstance(waivers, Mapping | None):
             raise refusal("waivers", waivers, "a mapping of names of responses to waivers")
         silent = dict(waivers or {})
@@ -120,31 +124,46 @@ class ResponsePolicy(Locked):
         """Take in what was judged now, and give what is to be done: often nothing.
 
         Args:
-            verdicts: By their names; those that no response names are left aside. A response
+            verdicts: By their names; those that no response names are left aside. One whose `at` is
+                more than a day ahead of the clock is UNKNOWN; one without `at` is of now, and
+                counts at each call. A response
                 whose verdicts are not all there waits, as with UNKNOWN; the logger "mlguard" is
                 told of each name once, since it may be misspelt.
 
         Raises:
-            ConfigurationError: One is no verdict, or two have one name.
+            ConfigurationError: One is no verdict, two have one name, or one of the same event time
+                was about another subject: each needs a policy object of its own.
         """
         given: dict[str, Verdict] = {}
+        now = moment("clock()", self.clock())
         for each in instances((Verdict,), "verdicts", verdicts):
             if each.name in given:
                 raise refusal("verdicts", f"two of {each.name}", "verdicts of different names")
-            given[each.name] = each
+            given[each.name] = believable(each, now)
+            self._one_subject(each)
         if new := self._named - given.keys() - self._missed:
             self._missed |= new
             _logger.warning("%r waits for verdicts that were not given: %s", self, sorted(new))
-        now = moment("clock()", self.clock())
         needs = {
             each.name: tuple(ask(check) for check in each.needs)
             for each in self._due(self._state, given, now)
         }
         with self._lock:
             self._state, decisions = self._rules.step(self._state, given, now, needs)
-            self._verdicts = {**self._verdicts, **given}
+            known = {name: given[name] for name in given.keys() & self._named}
+            self._verdicts = {**self._verdicts, **known}
             self._needs = {**self._needs, **needs}
         return decisions
+
+    def _one_subject(self, verdict: Verdict) -> None:
+        """Refuse a second subject: of two verdicts of one event time only the first would count."""
+        before = self._verdicts.get(verdict.name)
+        if before is None or verdict.at is None or before.at != verdict.at:
+            return
+        if before.subject != verdict.subject:
+            named = f"{verdict.name} of {dict(verdict.subject)}"
+            allowed = f"of {dict(before.subject)}, as at the same event time before: one policy"
+            raise refusal("verdicts", named, f"{allowed} object for each subject")
 
     def begin(self) -> State:
         """Give the state before the first step."""
@@ -191,6 +210,10 @@ class ResponsePolicy(Locked):
             for name, severity in response.bad.items():
                 said = told_of(verdicts[name]) if name in verdicts else f"{name} was not given"
                 lines.append(f"  {severity.name} is needed: {said}")
+            _, at = response.answer(verdicts)
+            if at is not None and rung.held.at is not None and at < rung.held.at:
+                newest = iso(rung.held.at)
+                lines.append(f"  of {iso(at)}, older than what counted last, of {newest}")
         return "\n".join(lines)
 
     def _stands(self, response: Response, rung: Rung, asked: Asked) -> str:
@@ -267,6 +290,15 @@ def default_ladder(
         Response(Action.ROLLBACK, when=performance),
         **settings,
     )
+
+
+def _ring(unless: Mapping[str, Sequence[str]]) -> list[str]:
+    """Find responses that hold each other back, in a ring, or nothing."""
+    left = dict(unless)
+    while free := [name for name, others in left.items() if not left.keys() & {*others}]:
+        for name in free:
+            del left[name]
+    return sorted(left)
 
 
 def _shares(flapping: tuple[float, float] | None) -> tuple[float, float] | None:

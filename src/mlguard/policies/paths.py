@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,7 +12,7 @@ import numpy as np
 
 from mlguard.arguments import refusal
 from mlguard.policies.hysteresis import StatefulPolicy
-from mlguard.values import Action, Measurement, Verdict
+from mlguard.values import Action, Measurement, Severity, Verdict
 
 if TYPE_CHECKING:
     from numpy.random import Generator, SeedSequence
@@ -84,7 +85,7 @@ class Course(NamedTuple):
         name: Of the drift.
         shape: As of `Drift`.
         over: As of `Drift`.
-        onset: The evaluation at which it begins.
+        onset: The evaluation at which it begins, or the earliest one.
     """
 
     name: str
@@ -110,10 +111,16 @@ class Found(NamedTuple):
     Attributes:
         delay: Evaluations from the onset to the first decision; None where there was none.
         counts: How often each action was decided, from the onset on.
+        before: Whether an alarm was on already when the drift began.
+        stale: Whether it had been on for most of the time before, so that nobody looks any more.
+        alarming: For which part of the path an alarm was on, 0 to 1.
     """
 
     delay: int | None
     counts: dict[str, int]
+    before: bool = False
+    stale: bool = False
+    alarming: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,11 @@ class Tables:
     cycle: int
 
     @property
+    def unknown(self) -> dict[str, float]:
+        """Of each series the share of the quiet history that is unknown, 0 to 1."""
+        return {name: sum(map(_unknown, each)) / len(each) for name, each in self.quiet.items()}
+
+    @property
     def length(self) -> int:
         """Observations of the history."""
         return len(next(iter(self.quiet.values())))
@@ -157,8 +169,10 @@ class Tables:
         """Walk a policy along a path, with a drift or without one."""
         state, memory = policy.begin(), dict.fromkeys(self.judges)
         counts: dict[str, int] = {}
-        alarms: set[str] = set()
+        alarms: dict[str, int] = {}
         delay, onset = None, 0 if course is None else course.onset
+        before = stale = False
+        alarming = 0
         for step, place in enumerate(places):
             level = 0 if course is None else course.level(step)
             series = self.quiet
@@ -169,20 +183,21 @@ class Tables:
                 memory[name], verdict = judge.step(memory[name], verdicts[name])
                 verdicts[name] = replace(verdict, name=name)
             if step == onset and alarms:
-                delay = 0  # the alarm was on already
+                before, stale = True, 2 * min(alarms.values()) < onset
             state, decisions = policy.step(state, verdicts, step * self.every, needs)
             for decision in decisions:
                 action = _action(decision)
                 resolved = action == Action.RESOLVE
                 if resolved:
-                    alarms.discard(decision.key)
+                    alarms.pop(decision.key, None)
                 elif action == Action.ALERT:
-                    alarms.add(decision.key)
+                    alarms[decision.key] = step
                 if step >= onset:
                     counts[action] = counts.get(action, 0) + 1
                     if delay is None and not resolved:
                         delay = step - onset
-        return Found(delay, counts)
+            alarming += bool(alarms)
+        return Found(delay, counts, before, stale, alarming / len(places))
 
 
 def _action(decision: Decision) -> str:
@@ -253,6 +268,12 @@ def _judged(name: str, judge: Any, observations: Sequence[Any]) -> list[Any]:
     return [_timeless(name, each) for each in observations]
 
 
+def _unknown(each: Verdict | Measurement) -> bool:
+    if isinstance(each, Measurement):
+        return math.isnan(each.value)
+    return each.severity is Severity.UNKNOWN
+
+
 def _timeless(name: str, each: Verdict | Measurement) -> Any:
     """Take the time away, so that each evaluation of a path has its own."""
     if isinstance(each, Verdict):
@@ -268,8 +289,12 @@ def run(  # noqa: PLR0917 -- what a worker is sent
     count: int,
     seeds: Sequence[SeedSequence],
 ) -> list[Found]:
-    """Walk one path for each seed."""
-    return [
-        table.walk(policy, needs, table.places(np.random.default_rng(seed), count), course)
-        for seed in seeds
-    ]
+    """Walk one path for each seed; a drift begins anywhere in the cycle."""
+    found = []
+    for seed in seeds:
+        rng, begins, length = np.random.default_rng(seed), course, count
+        if course is not None:
+            later = int(rng.integers(table.cycle))
+            begins, length = course._replace(onset=course.onset + later), count + later
+        found.append(table.walk(policy, needs, table.places(rng, length), begins))
+    return found

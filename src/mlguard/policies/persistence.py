@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from mlguard.arguments import finite, refusal, seconds, whole
+from mlguard.values import Severity, Verdict
+
+_logger = logging.getLogger("mlguard")
 
 _MOST = 1_000
 """Evaluations that a memory may hold."""
+
+
+_AHEAD = 86_400.0
+"""Seconds by which an event time may be ahead of the clock, as local times are: more is a fault,
+and would let nothing that comes later count."""
+
+
+def believable(verdict: Verdict, now: float) -> Verdict:
+    """Give a verdict, or UNKNOWN where its event time is more than a day ahead of the clock."""
+    if verdict.at is None or verdict.at <= now + _AHEAD:
+        return verdict
+    reason = f"at = {verdict.at:.15g} is ahead of the clock, {now:.15g}, by more than a day"
+    _logger.warning("the verdict %r is left aside: %s", verdict.name, reason)
+    told = f"{reason}: {verdict.reason}"
+    return Verdict(verdict.name, Severity.UNKNOWN, told, subject=verdict.subject)
 
 
 class Held(NamedTuple):

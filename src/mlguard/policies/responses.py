@@ -55,7 +55,7 @@ class Response:
     Examples:
         >>> from mlguard import Action, Response
         >>> Response(Action.RETRAIN, when=["drift", "performance"], for_=3, cooldown=7 * 86_400)
-        <Response retrain: retrain when drift and performance are BREACH>
+        <Response retrain: retrain when drift and performance are BREACH in 3 of 3>
     """
 
     action: Action | str
@@ -154,7 +154,10 @@ class Response:
         }
 
     def __repr__(self) -> str:
-        return f"<Response {self.name}: {self.action} when {self.condition}>"
+        lasting = f" for {self.terms.for_:g} s" if self.terms.for_ else ""
+        if self.terms.of > 1:
+            lasting = f" in {self.terms.k} of {self.terms.of}"
+        return f"<Response {self.name}: {self.action} when {self.condition}{lasting}>"
 
     @property
     def condition(self) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 
-from mlguard.arguments import refusal, seconds, whole
+from mlguard.arguments import moment, refusal, seconds, whole
 from mlguard.policies.hysteresis import StatefulPolicy
 from mlguard.policies.paths import Course, Drift, Judge, Stepper, Tables, run, tables
 from mlguard.policies.simulated import (
@@ -23,6 +24,7 @@ from mlguard.policies.simulated import (
     cost_of,
     detection,
     quiet_rates,
+    time_alarming,
 )
 from mlguard.policies.sweeps import Sweep, Tried
 from mlguard.policies.timeline import timeline_html
@@ -125,7 +127,8 @@ def simulate(
             oldest first, all of one length: measurements, profiles, verdicts.
         judges: By name, what makes a verdict of an observation: a policy such as `at_most(0.2)` or
             `hysteresis(…)`, or `compared(reference)` for profiles. Verdicts need none.
-        drifts: By a name of your own, the drifts to be put in.
+        drifts: By a name of your own, the drifts to be put in: after 30 evaluations or two blocks,
+            and anywhere in the cycle.
         every: From one evaluation to the next, seconds or a timedelta.
         years: How much quiet time to simulate, in paths of 365 evaluations.
         repeats: How often each drift is put in.
@@ -141,7 +144,8 @@ def simulate(
 
     Raises:
         ConfigurationError: The history holds fewer than 8 blocks or 2 cycles, series differ in
-            length, names do not fit, or an argument is out of range.
+            length, names do not fit, it holds what no response is about, or an argument is out of
+            range.
 
     Examples:
         >>> import numpy as np
@@ -170,6 +174,7 @@ def simulate(
     if not (costs is None or isinstance(costs, Costs)):
         raise refusal("costs", costs, "Costs(…)")
     table = tables(history, judges or {}, drifts or {}, step, block, cycle)
+    unjudged = _unjudged(policy, history)
     generator = np.random.default_rng(0) if rng is None else rng
     length = _YEAR
     paths = max(1, round(period * 365.25 * DAY / (length * step)))
@@ -180,12 +185,18 @@ def simulate(
         for name, drift in (drifts or {}).items()
     ]
     found = _walked(table, policy, jobs, int(generator.integers(2**63)), workers, progress)
-    false = quiet_rates(found[None], length * step)
-    met = {name: detection(name, found[name], step, horizon) for name in drifts or {}}
-    every_delay = [each.mean for each in met.values()]
+    false, alarming = quiet_rates(found[None], length * step), time_alarming(found[None])
+    seen = {name: detection(name, found[name], step, horizon) for name in drifts or {}}
+    every_delay = [each.mean for each in seen.values()]
     delay = float(np.mean(every_delay)) if every_delay else float("nan")
     return Simulation(
-        false, met, paths * length * step / (365.25 * DAY), cost_of(false, delay, costs)
+        false,
+        seen,
+        alarming,
+        unjudged,
+        table.unknown,
+        paths * length * step / (365.25 * DAY),
+        cost_of(false, delay, costs),
     )
 
 
@@ -205,14 +216,18 @@ def backtest(
         times: When each evaluation was, in Unix seconds: the clock of the policy then.
 
     Raises:
-        ConfigurationError: The series and `times` differ in length, or names do not fit.
+        ConfigurationError: The series and `times` differ in length, the times fall, names do
+            not fit, or no response is about what the history holds.
     """
-    makers = dict(judges or {})
+    makers, times = dict(judges or {}), [moment("times", each) for each in times]
+    if any(after < before for before, after in pairwise(times)):
+        raise refusal("times", times, "in order, the oldest first")
     for name, series in history.items():
         if len(series) != len(times):
             raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
     if unknown := sorted(makers.keys() - history.keys()):
         raise refusal("judges", unknown, f"names of series, among {sorted(history)}")
+    _unjudged(policy, history)
     state, memory = policy.begin(), dict.fromkeys(makers)
     decided: list[Decision] = []
     for place, now in enumerate(times):
@@ -289,10 +304,32 @@ def met(policy: Stepper) -> Mapping[str, tuple[Verdict, ...]]:
     return {response.name: () for response in getattr(policy, "responses", ())}
 
 
+def _unjudged(policy: Stepper, history: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the responses that are about more than the history holds.
+
+    Raises:
+        ConfigurationError: These are all of them.
+    """
+    responses = getattr(policy, "responses", ())
+    lacking = tuple(each.name for each in responses if not each.bad.keys() <= history.keys())
+    if responses and len(lacking) == len(responses):
+        named = sorted({name for each in responses for name in each.bad})
+        raise refusal("history", sorted(history), f"of all names of a response, among {named}")
+    return lacking
+
+
 def _named(name: str, verdict: object) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise refusal(f"history[{name!r}]", verdict, "a verdict, or a judge in judges")
     return replace(verdict, name=name)
+
+
+def _sendable(policy: Stepper) -> None:
+    try:
+        pickle.dumps(policy)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        allowed = f"one that can be pickled for workers > 1, without lambdas: {error}"
+        raise refusal("policy", policy, allowed) from None
 
 
 def _walked(  # noqa: PLR0917
@@ -306,6 +343,8 @@ def _walked(  # noqa: PLR0917
     total, done = sum(job.paths for job in jobs), 0
     found: dict[str | None, list[Found]] = {}
     needs = met(policy)
+    if workers > 1:
+        _sendable(policy)
     pool = ProcessPoolExecutor(workers) if workers > 1 else None
     try:
         for name, course, length, paths in jobs:

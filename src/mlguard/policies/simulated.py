@@ -50,13 +50,17 @@ class Detection:
     """How a policy met one kind of drift. Immutable.
 
     Attributes:
+        before: Share of drifts that met an alarm that was on already, falsely: they are left out
+            of `missed` and the delays.
         missed: Share of drifts that nothing was decided about within the horizon.
         median: Median delay from the onset to the first decision, in seconds, of those found.
         p90: Nine in ten are found within this.
-        actions: By action, the share of drifts in which it was decided.
-        mean: Mean delay in seconds, missed drifts with the horizon.
+        actions: By action, the share of drifts in which it was decided after the onset.
+        mean: Mean delay in seconds. Drifts that are missed count with the horizon, and so do those
+            that met a false alarm which had been on for most of the time: nobody looks any more.
     """
 
+    before: Measurement
     missed: Measurement
     median: Measurement
     p90: Measurement
@@ -72,6 +76,9 @@ class Simulation:
         false: By action, how often it is decided a month where nothing has changed. Each alert is
             one: its RESOLVE is left out.
         drifts: By the name of a drift, how it is met.
+        alarming: Share of quiet time for which an alarm is on.
+        unjudged: Responses that could not be judged, as the history lacks what they are about.
+        unknown: Of each series the share of the quiet history that is UNKNOWN, 0 to 1.
         years: How much quiet time was simulated.
         cost: What false alarms, retrains and unnoticed drift come to in a month; None without
             `Costs`.
@@ -79,6 +86,9 @@ class Simulation:
 
     false: Mapping[str, Measurement]
     drifts: Mapping[str, Detection]
+    alarming: Measurement
+    unjudged: tuple[str, ...]
+    unknown: Mapping[str, float]
     years: float
     cost: float | None
 
@@ -106,7 +116,17 @@ class Simulation:
             if not rate.value and action not in {*decided, Action.ALERT}:
                 continue  # nothing of the kind, here or there
             found.append([f"false {action} a month", *_shown(rate)])
+        if self.alarming.value:
+            found.append(["quiet time with an alarm", *_shown(self.alarming, 100.0, " %")])
+        found += [
+            [f"history of {name}: unknown", f"{number(100.0 * part, 3)} %", ""]
+            for name, part in self.unknown.items()
+            if part
+        ]
+        found += [[f"not judged: {name}", "–", ""] for name in self.unjudged]
         for name, each in self.drifts.items():
+            if each.before.value:
+                found.append([f"{name}: in a false alarm", *_shown(each.before, 100.0, " %")])
             found.append([f"{name}: missed", *_shown(each.missed, 100.0, " %")])
             if not math.isnan(each.median.value):
                 found.append([f"{name}: delay, median", *_shown(each.median, 1.0 / DAY, " d")])
@@ -172,21 +192,39 @@ def quiet_rates(found: Sequence[Found], seconds: float) -> dict[str, Measurement
 def detection(name: str, found: Sequence[Found], every: float, horizon: int) -> Detection:
     """Measure how a drift was met in many paths."""
     n = len(found)
-    delays = np.sort(
-        np.array([each.delay for each in found if each.delay is not None], dtype=float)
-    )
-    missed = n - len(delays)
+    met = [each for each in found if not each.before]
+    delays = np.sort(np.array([each.delay for each in met if each.delay is not None], dtype=float))
+    missed = len(met) - len(delays)
+    unnoticed = missed + sum(each.stale for each in found) or int(not met)
     actions = {
         action: _share(f"{name}: {action}", sum(action in each.counts for each in found), n)
         for action in sorted({action for each in found for action in each.counts})
         if action != Action.RESOLVE
     }
     return Detection(
-        _share(f"{name}: missed", missed, n),
+        _share(f"{name}: in a false alarm", n - len(met), n),
+        _share(f"{name}: missed", missed, len(met)),
         _quantile(f"{name}: median delay", delays * every, 0.5, horizon * every),
         _quantile(f"{name}: delay of nine in ten", delays * every, 0.9, horizon * every),
         actions,
-        (float(delays.sum()) + missed * horizon) * every / n,
+        every * (float(delays.sum()) + unnoticed * horizon) / (len(delays) + unnoticed),
+    )
+
+
+def time_alarming(found: Sequence[Found]) -> Measurement:
+    """Measure for which part of quiet time an alarm is on, with a normal interval over paths."""
+    parts = np.array([each.alarming for each in found])
+    mean = float(parts.mean())
+    error = 1.96 * float(parts.std(ddof=1)) / math.sqrt(len(parts)) if len(parts) > 1 else math.nan
+    low, high = (None, None) if math.isnan(error) else (max(mean - error, 0), min(mean + error, 1))
+    return Measurement(
+        "quiet time with an alarm",
+        mean,
+        unit="share",
+        n=len(parts),
+        low=low,
+        high=high,
+        confidence=None if low is None else CONFIDENCE,
     )
 
 
@@ -203,6 +241,9 @@ def cost_of(false: Mapping[str, Measurement], delay: float, costs: Costs | None)
 
 
 def _share(name: str, count: int, n: int) -> Measurement:
+    if not n:
+        reason = "an alarm was on in every path"
+        return Measurement(name, math.nan, unit="share", n=0, details={"reason": reason})
     low, high = exact_proportion_interval(count, n, CONFIDENCE)
     return Measurement(
         name, count / n, unit="share", n=n, low=low, high=high, confidence=CONFIDENCE

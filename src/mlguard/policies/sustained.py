@@ -12,7 +12,14 @@ from mlguard.checks import ask, checked, name_for
 from mlguard.clocks import unix_clock
 from mlguard.locks import Locked
 from mlguard.policies.hysteresis import Remembering
-from mlguard.policies.persistence import NOTHING, Held, Persistence, held_from, persistence
+from mlguard.policies.persistence import (
+    NOTHING,
+    Held,
+    Persistence,
+    believable,
+    held_from,
+    persistence,
+)
 from mlguard.records import iso
 from mlguard.values import Severity, Verdict, severity_of
 
@@ -51,6 +58,7 @@ class Sustained(Locked):
         verdict = ask(self.check)
         with self._lock:
             before, now = self._held, self._clock()
+            verdict = believable(verdict, now)
             at = self._time_of(verdict, now)
             answers = [self._answer(verdict, level) for level in _LEVELS]
             warn, breach = (
@@ -167,7 +175,8 @@ def sustained(
     The memory advances once for each distinct `at` of the verdict, or once a slot with `every`: an
     endpoint, a middleware and an exporter that all ask it count once. A verdict without `at` has
     the time of the clock, and without `every` each asking counts; a crash among verdicts with `at`
-    comes as long after the newest of them as the clock has gone on.
+    comes as long after the newest of them as the clock has gone on. One whose `at` is more than a
+    day ahead of the clock is UNKNOWN, or nothing after it would count.
 
     Args:
         check: The check. A crash is UNKNOWN.

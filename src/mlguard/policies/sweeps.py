@@ -54,7 +54,8 @@ class Sweep:
 
         Args:
             false_alarms_per_month: The policy with the shortest mean delay among those that stay
-                within, of equals the calmest; missed drifts count with the horizon.
+                within, of equals the calmest. Missed drifts count with the horizon, and so do those
+                that meet an old false alarm: a policy whose alarm is stuck is not chosen.
             minimise: "cost" for the cheapest policy; with the first, among those within it.
 
         Raises:

@@ -15,7 +15,11 @@ from mlguard.values import Action, Decision
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_HOUR = 3_600.0
 _ROW = 26
+_LETTERS = 13
+"""Of a name, for which there is room to the left."""
+
 _MOST_LABELS = 6
 _ROOM = 2.0
 """Percent of the width, at either end."""
@@ -63,7 +67,7 @@ def timeline_html(
     Args:
         decisions: By the name of the policy, what `decide` or `backtest` gave, in order.
         since: Where the axis begins, Unix seconds or an aware datetime; the first decision when not
-            given.
+            given. What lies outside the axis is not drawn.
         until: Where it ends; the last decision when not given.
         page: Whether to write a page of its own, or a part for yours.
 
@@ -71,14 +75,20 @@ def timeline_html(
         ConfigurationError: There is no time to draw, a decision has none, or `until` is not after
             `since`.
     """
+    if not isinstance(decisions, Mapping):
+        raise refusal("decisions", decisions, "a mapping of names of policies to their decisions")
     every = [
         each for given in decisions.values() for each in instances((Decision,), "decisions", given)
     ]
+    if not every and None in {since, until}:
+        raise refusal("decisions", decisions, "at least one, or since and until given")
     if any(each.at is None for each in every):
         raise refusal("decisions", "one without a time", "decisions with `at`")
     times = [each.at for each in every if each.at is not None]
     first = min(times, default=math.nan) if since is None else moment("since", since)
     last = max(times, default=math.nan) if until is None else moment("until", until)
+    if until is None and first == last:
+        last = first + _HOUR  # one moment: an alarm that begins there is seen to go on
     if not first < last:
         raise refusal("until", last, f"after since, {first}")
     drawn = "".join(
@@ -108,6 +118,9 @@ def _drawing(name: str, decisions: Sequence[Decision], first: float, last: float
         inside = (min(max(at, first), last) - first) / (last - first)
         return _ROOM + (100.0 - 2.0 * _ROOM) * inside
 
+    def seen(bar: Bar) -> bool:
+        return bar.end >= first and bar.start <= last
+
     parts = []
     for at, words in _labels(first, last):
         place = f"{x(at):.2f}%"
@@ -116,9 +129,10 @@ def _drawing(name: str, decisions: Sequence[Decision], first: float, last: float
     for number, (row, bars) in enumerate(rows.items()):
         middle = _ROW * number + _ROW / 2
         parts.append(
-            f'<text x="0" dx="-8" y="{middle + 4}" text-anchor="end">{escaped(row)}</text>'
+            f'<text x="0" dx="-8" y="{middle + 4}" text-anchor="end"><title>{escaped(row)}</title>'
+            f"{escaped(row if len(row) <= _LETTERS else f'{row[: _LETTERS - 1]}…')}</text>"
         )
-        for bar in bars:
+        for bar in filter(seen, bars):
             start, end = x(bar.start), x(bar.end)
             if bar.end > bar.start:
                 shape = (
@@ -157,7 +171,9 @@ def _rows(decisions: Sequence[Decision], last: float) -> dict[str, list[Bar]]:
 def _labels(first: float, last: float) -> Iterator[tuple[float, str]]:
     step = (last - first) / (_MOST_LABELS - 1)
     hours = last - first < 3 * 86_400.0
+    years = datetime.fromtimestamp(first, UTC).year != datetime.fromtimestamp(last, UTC).year
     for place in range(_MOST_LABELS):
         at = first + place * step
         day = datetime.fromtimestamp(at, UTC)
-        yield at, f"{day:%H:%M}" if hours else f"{day.day} {day:%b}"
+        date = f"{day.day} {day:%b}"
+        yield at, f"{day:%H:%M}" if hours else f"{date} {day.year}" if years else date

@@ -42,7 +42,7 @@ class Point(NamedTuple):
 
 
 def curve(points: Sequence[Point], *, across: str, up: str, title: str, height: int = 280) -> str:
-    """Draw the choices, joined from left to right, each with its name.
+    """Draw the choices, each with its name; those that no other is better than are joined.
 
     Args:
         points: The choices.
@@ -73,7 +73,12 @@ def curve(points: Sequence[Point], *, across: str, up: str, title: str, height: 
     parts.append(f'<text x="100%" y="{height + 36}" text-anchor="end">{escaped(across)}</text>')
     parts.append(f'<text x="4" y="-6">{escaped(up)}</text>')
     ordered = sorted(points)
-    places = " ".join(f"{x(each.across)},{y(each.up)}" for each in ordered)
+    best = [
+        each
+        for place, each in enumerate(ordered)
+        if all(each.up < other.up for other in ordered[:place])
+    ]
+    places = " ".join(f"{x(each.across)},{y(each.up)}" for each in best)
     parts.append(
         f'<svg width="100%" height="{height}" viewBox="0 0 100 {height}" '
         'preserveAspectRatio="none"><polyline class="course" vector-effect="non-scaling-stroke" '

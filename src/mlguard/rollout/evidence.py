@@ -12,7 +12,7 @@ import numpy as np
 
 from mlguard.rollout.means import Means
 from mlguard.stats import sequential
-from mlguard.stats.betting import Sums
+from mlguard.stats.betting import NO_VALUES, Sums
 from mlguard.stats.sequential import HARM, HARM_WEIGHTS, SAFE
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Evidence:
         chain = self.digest.encode() + among.tobytes() + counts.tobytes()
         means: dict[int, Means] = {}
         for row, each in self.means.items():
-            arms = (sums or {}).get(row) or (Sums(0, 0.0, 0.0), Sums(0, 0.0, 0.0))
+            arms = (sums or {}).get(row) or (NO_VALUES, NO_VALUES)
             if each.events:
                 pairs = zip(counts[row].tolist(), among[row].tolist(), strict=True)
                 canary, baseline = (Sums.of_events(k, n) for k, n in pairs)

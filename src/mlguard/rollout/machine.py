@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlguard.rollout.evidence import Evidence
 from mlguard.stats import sequential
-from mlguard.stats.betting import Sums
+from mlguard.stats.betting import NO_VALUES, Sums
 from mlguard.stats.intervals import exact_proportion_interval
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ both arms share, events are more frequent than any ceiling, and no canary should
 Counts = tuple[int, int]
 """Of canary and baseline."""
 
-_NO_VALUES = Sums(0, 0.0, 0.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -85,7 +83,7 @@ class Interval:
         """Add a report of one arm."""
         values = dict(self.values)
         for name, sums in report.values.items():
-            canary, baseline = values.get(name, (_NO_VALUES, _NO_VALUES))
+            canary, baseline = values.get(name, (NO_VALUES, NO_VALUES))
             values[name] = (canary, baseline + sums) if place else (canary + sums, baseline)
         return Interval(
             _plus(self.requests, place, report.requests),
@@ -102,7 +100,7 @@ class Interval:
             "events": {name: list(pair) for name, pair in self.events.items()},
             "trials": {name: list(pair) for name, pair in self.trials.items()},
             "values": {
-                name: [[each.n, each.total, each.squares] for each in pair]
+                name: [[each.n, *each.powers] for each in pair]
                 for name, pair in self.values.items()
             },
             "stage": self.stage,
@@ -115,7 +113,7 @@ class Interval:
             (record["requests"][0], record["requests"][1]),
             {name: (pair[0], pair[1]) for name, pair in record["events"].items()},
             {name: (pair[0], pair[1]) for name, pair in record["trials"].items()},
-            {name: (Sums(*pair[0]), Sums(*pair[1])) for name, pair in record["values"].items()},
+            {name: (_sums(*pair[0]), _sums(*pair[1])) for name, pair in record["values"].items()},
             record["stage"],
         )
 
@@ -203,6 +201,11 @@ class State:
             given[name] = tuple(given[name])
         given["sources"] = deepcopy(dict(given["sources"]))
         return cls(**given)
+
+
+def _sums(n: int, *powers: float) -> Sums:
+    first, second, third, fourth = powers
+    return Sums(n, (first, second, third, fourth))
 
 
 def _plus(counts: Counts, place: int, more: int) -> Counts:

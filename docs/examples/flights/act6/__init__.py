@@ -34,6 +34,7 @@ def play(story: Story, screen: Screen) -> Chapter:
         lead=words.lead(response),
         body=page.body(response),
         verdicts={},
+        decisions=tuple(response.ladder),
     )
 
 

@@ -34,6 +34,7 @@ def play(story: Story, screen: Screen) -> Chapter:
         lead=words.lead(canaries),
         body=page.body(canaries),
         verdicts={},
+        decisions=tuple(step.decision for each in canaries.both for step in each.told),
     )
 
 

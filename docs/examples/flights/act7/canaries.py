@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from mlguard import Decision
     from story import Story
     from terminal import Screen
 
@@ -29,9 +30,18 @@ class Step:
     """What was decided in an hour."""
 
     at: float
-    action: str
-    reason: str
+    decision: Decision
     share: float
+
+    @property
+    def action(self) -> str:
+        """What was decided."""
+        return str(self.decision.action)
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        return self.decision.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ def _rollout(
             judge.observe(arm, requests=int(here.sum()), events=counts)  # type: ignore[arg-type]
         clock.advance(HOUR)
         decision = judge.decide()
-        steps.append(Step(clock(), str(decision.action), decision.reason, judge.share))
+        steps.append(Step(clock(), decision, judge.share))
         if decision.action in {Action.ROLLBACK, Action.PROMOTE}:
             break
     return Canary(name, tuple(steps), journal, judge.findings)
