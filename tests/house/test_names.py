@@ -18,6 +18,7 @@ PUBLIC = [
     "mlguard",
     "mlguard.drift",
     "mlguard.governance",
+    "mlguard.integrations.airflow",
     "mlguard.integrations.asgi",
     "mlguard.integrations.judges",
     "mlguard.integrations.metered",
