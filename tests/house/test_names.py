@@ -24,6 +24,7 @@ PUBLIC = [
     "mlguard.integrations.metered",
     "mlguard.integrations.mlflow",
     "mlguard.integrations.opentelemetry",
+    "mlguard.integrations.prefect",
     "mlguard.integrations.prometheus",
     "mlguard.integrations.redis",
     "mlguard.integrations.sinks",
