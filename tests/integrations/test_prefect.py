@@ -16,7 +16,7 @@ import pytest
 
 from mlguard import ConfigurationError, Severity, Verdict
 from mlguard.errors import MissingDependencyError
-from mlguard.integrations.prefect import conclude, guarded_task, publish, unless_breach
+from mlguard.integrations.prefect import artifact, conclude, guarded_task, unless_breach
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "prefect"
 OK, WARN, BREACH, UNKNOWN = (
@@ -42,10 +42,10 @@ def test_only_a_breach_is_not_tried_again() -> None:
     [
         (lambda: conclude(OK, unknown="retry"), "unknown = 'retry'"),  # type: ignore[arg-type]
         (lambda: conclude(7), "verdict = 7"),  # type: ignore[arg-type]
-        (lambda: publish(7, key="a"), "verdict = 7"),  # type: ignore[arg-type]
+        (lambda: artifact(7, key="a"), "verdict = 7"),  # type: ignore[arg-type]
         (lambda: guarded_task(unknown="retry"), "unknown = 'retry'"),  # type: ignore[arg-type]
     ],
-    ids=["unknown", "verdict", "publish", "task"],
+    ids=["unknown", "verdict", "artifact", "task"],
 )
 def test_bad_arguments_are_named(call: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
@@ -58,7 +58,7 @@ def test_without_prefect_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for call in (
         lambda: conclude(OK),
         lambda: guarded_task()(lambda: OK),
-        lambda: publish(OK, key="a"),
+        lambda: artifact(OK, key="a"),
     ):
         with pytest.raises(MissingDependencyError, match="Prefect 3 is not installed"):
             call()

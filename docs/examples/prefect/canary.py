@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.transactions import Transaction, transaction
 
 from mlguard import Measurement, Splitter, Verdict, at_most, guard
-from mlguard.integrations.prefect import conclude, guarded_task, publish
+from mlguard.integrations.prefect import artifact, conclude, guarded_task
 from mlguard.rollout import Router
 
 router = Router("new".format, "old".format, splitter=Splitter("eta-v7"))  # two models
@@ -36,7 +36,7 @@ def take_back(_: Transaction) -> None:
 def judge() -> Verdict:
     """Judge the canary, and show it in the run."""
     found = judged()
-    publish(found, key="canary")
+    artifact(found, key="canary")
     return found
 
 

@@ -14,7 +14,7 @@ from mlguard.values import Severity, Verdict
 if TYPE_CHECKING:
     from mlguard.protocols import Check
 
-__all__ = ["conclude", "guarded_task", "publish", "unless_breach"]
+__all__ = ["artifact", "conclude", "guarded_task", "unless_breach"]
 
 Unknown: TypeAlias = Literal["fail", "skip", "pass"]
 """What a task does whose verdict could not judge."""
@@ -96,7 +96,7 @@ def guarded_task(unknown: Unknown = "fail", **settings: Any) -> Callable[[Callab
     return made
 
 
-def publish(verdict: Verdict, *, key: str) -> Any:
+def artifact(verdict: Verdict, *, key: str) -> Any:
     """Show a verdict as an artifact of the run, a tree in Markdown; gives the artifact's id.
 
     Args:
@@ -109,7 +109,7 @@ def publish(verdict: Verdict, *, key: str) -> Any:
 
     Examples:
         >>> def show(verdict):  # in a task or a flow
-        ...     return publish(verdict, key="drift-of-the-day")
+        ...     return artifact(verdict, key="drift-of-the-day")
     """
     if not isinstance(verdict, Verdict):
         raise refusal("verdict", verdict, "a verdict")
