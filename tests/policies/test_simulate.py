@@ -694,7 +694,9 @@ def test_a_backtest_knows_verdicts_by_the_name_in_the_history() -> None:
     assert "x is BREACH, why" in found[0].reason
 
 
-def test_names_that_no_response_is_about_are_no_quiet_history() -> None:
+def test_names_that_no_response_is_about_are_no_quiet_history(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with pytest.raises(ConfigurationError, match=r"^history = \['y'\]: must be of all names"):
         backtest(ALERT, {"y": [BREACH]}, times=[5.0])
     with pytest.raises(ConfigurationError, match=r"^history"):
@@ -705,6 +707,10 @@ def test_names_that_no_response_is_about_are_no_quiet_history() -> None:
     found = simulate(ladder, {"x": [OK] * 80}, years=0.5)
     assert found.unjudged == ("retrain",)
     assert "not judged: retrain" in str(found)
+    backtest(ladder, {"x": [OK]}, times=[5.0])
+    assert [each.getMessage() for each in caplog.records] == [
+        f"{ladder!r} cannot judge from this history: ['retrain']"
+    ]
 
 
 def test_a_backtest_with_a_memory_and_one_with_profiles() -> None:

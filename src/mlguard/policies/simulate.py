@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -60,6 +61,8 @@ __all__ = [
     "sweep",
     "timeline_html",
 ]
+
+_logger = logging.getLogger("mlguard")
 
 _YEAR = 365
 _PART = 25
@@ -226,6 +229,8 @@ def backtest(
         judges: As of `simulate`.
         times: When each evaluation was, in Unix seconds: the clock of the policy then.
 
+    The logger "mlguard" is told of responses that are about more than the history holds.
+
     Raises:
         ConfigurationError: The series and `times` differ in length, the times fall, names do
             not fit, or no response is about what the history holds.
@@ -240,7 +245,8 @@ def backtest(
     for name, series in given.items():
         if len(series) != len(times):
             raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
-    _unjudged(policy, history)
+    if lacking := _unjudged(policy, history):
+        _logger.warning("%r cannot judge from this history: %s", policy, list(lacking))
     state, memory = policy.begin(), dict.fromkeys(makers)
     decided: list[Decision] = []
     for place, now in enumerate(times):
