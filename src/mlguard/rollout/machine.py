@@ -24,6 +24,10 @@ PROVEN_SAFE = -math.log(0.05)
 _ASTRAY = -math.log(0.001)
 """Of finding a wrong share where there is none, which holds good canaries back: 0.1 %."""
 
+_ABOUT = 1.5
+"""By which factor the odds of a share may be off: users who keep their arm are few, and the share
+of their requests is not exactly planned. Faults in routing are larger."""
+
 _LABELS = 1_000
 """Intervals that wait for their other arm, and closed ones whose late reports are told from new."""
 
@@ -326,7 +330,8 @@ def _astray(plan: RollbackPlan, state: State) -> bool:
     canary, baseline = state.seen
     if math.isnan(planned) or plan.mismatch == "ignore":
         return False
-    return sequential.mismatch(canary, canary + baseline, planned) >= _ASTRAY
+    total = canary + baseline
+    return sequential.mismatch(canary, total, planned, within=_ABOUT) >= _ASTRAY
 
 
 def in_stage(state: State) -> Counts:

@@ -75,8 +75,8 @@ class RollbackPlan:
             has lasted for `no_data_deadline`.
         no_data_deadline: Seconds or a timedelta.
         approvals: The stages (from 0) that need an approval before they begin, and "promote".
-        mismatch: What a wrong share of requests leads to: "hold" or "ignore". With "external" there
-            is no share to compare with.
+        mismatch: What a wrong share of requests leads to, proven to be off by more than a factor of
+            1.5 in its odds: "hold" or "ignore". With "external" there is none to compare with.
 
         cluster: What events come in bunches of, such as "user" whose retries all fail: then each
             counts once, with its first event of a guardrail, among those that had none before.
