@@ -1,0 +1,99 @@
+"""The short form: a handful of keys beside those of a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlguard.requirements.mistakes import among, spelled
+
+if TYPE_CHECKING:
+    from mlguard.requirements.mistakes import Path
+
+KEYS = (
+    *("service", "replicas", "resources", "rollback_on_error"),
+    *("drift_alert_threshold", "drift_metric", "cost_alert_per_day", "currency"),
+)
+_TELLING = {"rollback_on_error", "drift_alert_threshold", "cost_alert_per_day"}
+
+
+class Reading(NamedTuple):
+    """How a flat form is read.
+
+    Attributes:
+        document: In the full form.
+        origins: Of paths in it, the key that they come from.
+        notes: What each key is taken for.
+    """
+
+    document: dict[str, Any]
+    origins: dict[Path, str]
+    notes: tuple[str, ...]
+
+    def mistakes(
+        self, given: Mapping[str, Any], found: Iterable[tuple[Path, str]]
+    ) -> list[tuple[Path, str]]:
+        """Tell of mistakes by the keys that were given."""
+        told: dict[Path, str] = {
+            (key,): f"{key}: is no key here: must be {among(key, KEYS)}"
+            for key in given
+            if key not in KEYS
+        }
+        for path, says in found:
+            key = self.origins.get(path, spelled(path))
+            told.setdefault((key,), says.replace(spelled(path), key, 1))
+        return list(told.items())
+
+
+def is_flat(document: object) -> bool:
+    """Tell the short form by its keys."""
+    return (
+        isinstance(document, Mapping)
+        and "version" not in document
+        and not _TELLING.isdisjoint(document)
+    )
+
+
+def reading(given: Mapping[str, Any]) -> Reading:
+    """Read the short form as the full one.
+
+    Examples:
+        >>> found = reading({"drift_alert_threshold": 0.05})
+        >>> found.document["drift"]
+        {'metric': 'psi', 'tolerance': 0.05, 'breach': 0.05}
+    """
+    document: dict[str, Any] = {"version": 1, "service": given.get("service", "service")}
+    origins: dict[Path, str] = {}
+    notes: list[str] = []
+    responses: list[dict[str, Any]] = []
+    if "rollback_on_error" in given:
+        on = given["rollback_on_error"]
+        origins["rollout", "rollback_on_error"] = "rollback_on_error"
+        if on is not False:
+            document["rollout"] = {"rollback_on_error": on}
+        what = "no rollout is judged" if on is False else "a canary with more errors is rolled back"
+        notes.append(f"rollback_on_error: {on!r} means that {what}")
+    if "drift_alert_threshold" in given:
+        limit, metric = given["drift_alert_threshold"], given.get("drift_metric", "psi")
+        document["drift"] = {"metric": metric, "tolerance": limit, "breach": limit}
+        origins["drift", "metric"] = "drift_metric"
+        origins["drift", "tolerance"] = origins["drift", "breach"] = "drift_alert_threshold"
+        responses.append({"when": "drift", "do": "alert"})
+        notes.append(f"drift_alert_threshold: {limit!r} is a {metric} beyond which is alerted")
+    if "cost_alert_per_day" in given:
+        amount = given["cost_alert_per_day"]
+        document["cost"] = {"cap": _money(amount, given.get("currency", "USD")), "window": "day"}
+        origins["cost", "cap"] = "cost_alert_per_day"
+        responses.append({"when": "cost", "do": "alert"})
+        cap = document["cost"]["cap"]
+        notes.append(f"cost_alert_per_day: {amount!r} caps a day of UTC at {cap}, and alerts")
+    if responses:
+        document["respond"] = responses
+    notes += [f"{key} is the deployment's: nothing reads it" for key in KEYS[1:3] if key in given]
+    return Reading(document, origins, tuple(notes))
+
+
+def _money(amount: object, currency: object) -> object:
+    if isinstance(amount, int | float) and not isinstance(amount, bool):
+        return f"{amount} {currency}"
+    return amount
