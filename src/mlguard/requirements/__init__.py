@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from mlguard.requirements.guards import Guards, ReloadReport
 from mlguard.requirements.mistakes import InvalidRequirements, Mistake
 from mlguard.requirements.model import Requirements
+from mlguard.requirements.watching import DriftGuard
 
-__all__ = ["InvalidRequirements", "Mistake", "Requirements"]
+__all__ = [
+    "DriftGuard",
+    "Guards",
+    "InvalidRequirements",
+    "Mistake",
+    "ReloadReport",
+    "Requirements",
+]

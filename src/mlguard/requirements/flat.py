@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlguard.arguments import refusal
 from mlguard.requirements.mistakes import among, spelled
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Reading(NamedTuple):
     ) -> list[tuple[Path, str]]:
         """Tell of mistakes by the keys that were given."""
         told: dict[Path, str] = {
-            (key,): f"{key}: is no key here: must be {among(key, KEYS)}"
-            for key in given
+            (key,): str(refusal(str(key), value, f"under {among(key, KEYS)}"))
+            for key, value in given.items()
             if key not in KEYS
         }
         for path, says in found:

@@ -101,16 +101,19 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
     path, kind, given = _place(error["loc"], document), error["type"], error["input"]
     if kind == "extra_forbidden":
         known = _keys(model, path[:-1])
-        return path, f"{spelled(path)}: is no key here: must be {among(path[-1], known)}"
+        return path, str(refusal(spelled(path), given, f"under {among(path[-1], known)}"))
     if kind == "missing":
-        return path, f"{spelled(path)}: is missing: must be given"
+        return path, str(refusal(spelled(path), None, "given"))
     raised = error.get("ctx", {}).get("error")
     if isinstance(raised, ConfigurationError):  # of a primitive, which names its parameter
         name = str(raised).partition(" = ")[0]
         inside = isinstance(given, Mapping) and name in given
-        return ((*path, name) if inside else path), f"{spelled(path)}.{raised}"
+        where = f"{spelled(path)}." if path else ""
+        return ((*path, name) if inside else path), f"{where}{raised}"
     if kind == "literal_error":
-        known = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        known = [
+            word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
+        ]
         allowed = among(given, known)
     elif raised is not None:
         allowed = str(raised)
@@ -130,7 +133,7 @@ def _place(loc: Path, document: object) -> Path:
             break
         path.append(step)
         try:
-            document = document[step]  # type: ignore[index, call-overload]
+            document = document[step]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
             document = None
     return tuple(path)

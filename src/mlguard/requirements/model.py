@@ -63,7 +63,7 @@ class Requirements(Section):
         latency: p99 at most 50 ms over 5 min
         >>> Requirements.model_validate({"version": 1, "service": "a", "latency": {"p98": "50"}})
         Traceback (most recent call last):
-        mlguard.requirements.mistakes.InvalidRequirements: latency.p98: is no key here: must be ...
+        mlguard.requirements.mistakes.InvalidRequirements: latency.p98 = '50': must be ...
     """
 
     version: Literal[1] = Field(description="Of the form of this document.")
@@ -123,7 +123,7 @@ class Requirements(Section):
             found = short.mistakes(given, found)
         if found:
             raise InvalidRequirements([_mistake(*each, source, lines) for each in found])
-        made._notes = () if short is None else short.notes
+        made._notes = () if short is None else short.notes  # noqa: SLF001 -- of its own class
         return made
 
     @property
@@ -172,4 +172,4 @@ def _mistake(path: Path, says: str, source: str, lines: Lines) -> Mistake:
     """Give a mistake its line: that of the nearest place around it that has one."""
     while path not in lines and path:
         path = path[:-1]
-    return Mistake(says.partition(": ")[0].partition(" = ")[0], says, source, lines.get(path))
+    return Mistake(says.partition(" = ")[0], says, source, lines.get(path))

@@ -41,7 +41,7 @@ from mlguard.rollout.plan import BlastRadius, RollbackPlan
 from mlguard.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from mlguard.protocols import Clock, Sink
     from mlguard.stores.spend import SpendStore
@@ -124,14 +124,9 @@ class Latency(Quantiles):
 
     def make(self, clock: Clock | None = None) -> LatencyBudget | StreamLatency:
         """Make the budget."""
-        streams = {
-            part: section.limits
-            for part, section in (
-                ("first", self.first_token),
-                ("gap", self.gap),
-                ("total", self.total),
-            )
-            if section is not None
+        parts = {"first": self.first_token, "gap": self.gap, "total": self.total}
+        streams: dict[str, Any] = {
+            part: section.limits for part, section in parts.items() if section is not None
         }
         window = timedelta(seconds=self.window)
         if not streams:
@@ -335,7 +330,8 @@ class Rollout(Section):
         examples=[["1 %", "5 %", "25 %", "50 %"]],
     )
     rollback_on_error: bool = Field(
-        True, description="Whether more errors than the baseline's roll back: none is tolerated."  # noqa: FBT003 -- the default of a field
+        default=True,
+        description="Whether more errors than the baseline's roll back: none is tolerated.",
     )
     guardrails: tuple[Watched, ...] = Field(
         (), strict=False, description="Other events that the canary must not have oftener."
@@ -343,18 +339,17 @@ class Rollout(Section):
     alpha: Share = Field(0.05, description="Chance of a false rollback, over the whole rollout.")
     bake: Duration = Field(600.0, description="Least duration of a stage.", examples=["10 min"])
     max_duration: Duration | None = Field(None, description="After it the rollout ends.")
-    blast_radius: Radius = Field(
-        default_factory=Radius, description="How much may be touched before a proof."
-    )
+    blast_radius: Radius | None = Field(None, description="How much may be touched before a proof.")
 
     def make(self, *, approval: bool = False) -> RollbackPlan:
         """Make the plan, with an approval before its first stage or without."""
         errors = [Guardrail("errors")] if self.rollback_on_error else []
+        radius = {} if self.blast_radius is None else self.blast_radius.model_dump()
         return RollbackPlan(
             self.stages,
             guardrails=[*errors, *(each.make() for each in self.guardrails)],
             alpha=self.alpha,
-            blast_radius=BlastRadius(**self.blast_radius.model_dump()),
+            blast_radius=BlastRadius(**radius),
             bake=self.bake,
             max_duration=self.max_duration,
             approvals=[0] if approval else [],

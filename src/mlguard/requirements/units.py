@@ -145,9 +145,7 @@ _TIMES = {"type": "integer", "minimum": 1}
 Duration = Annotated[
     float, BeforeValidator(duration), PlainSerializer(written), WithJsonSchema(_TIME)
 ]
-Share = Annotated[
-    float, BeforeValidator(share), WithJsonSchema({"anyOf": [_SHARE, _BETWEEN]})
-]
+Share = Annotated[float, BeforeValidator(share), WithJsonSchema({"anyOf": [_SHARE, _BETWEEN]})]
 Amount = Annotated[
     InstanceOf[Money],
     BeforeValidator(money),

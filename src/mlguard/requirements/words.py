@@ -109,7 +109,7 @@ def _rollout(rollout: Rollout) -> str:
     stages = ", ".join(quantity(each, "share") for each in rollout.stages)
     events = ["errors"] if rollout.rollback_on_error else []
     events += [each.name for each in rollout.guardrails]
-    most = rollout.blast_radius.requests
+    most = rollout.blast_radius and rollout.blast_radius.requests
     radius = f"; at most {most:,} requests before a proof" if most else ""
     alpha = quantity(rollout.alpha, "share")
     return (
