@@ -72,25 +72,28 @@ def reading(given: Mapping[str, Any]) -> Reading:
         origins["rollout", "rollback_on_error"] = "rollback_on_error"
         if on is not False:
             document["rollout"] = {"rollback_on_error": on}
-        what = "no rollout is judged" if on is False else "a canary with more errors is rolled back"
-        notes.append(f"rollback_on_error: {on!r} means that {what}")
+        meant = "a canary with more errors than the baseline is rolled back" if on else "no rollout"
+        notes.append(f"rollback_on_error: {on!r} is read as: {meant}")
     if "drift_alert_threshold" in given:
         limit, metric = given["drift_alert_threshold"], given.get("drift_metric", "psi")
         document["drift"] = {"metric": metric, "tolerance": limit, "breach": limit}
         origins["drift", "metric"] = "drift_metric"
         origins["drift", "tolerance"] = origins["drift", "breach"] = "drift_alert_threshold"
         responses.append({"when": "drift", "do": "alert"})
-        notes.append(f"drift_alert_threshold: {limit!r} is a {metric} beyond which is alerted")
+        meant = f"alert beyond a {metric} of {limit!r}"
+        notes.append(f"drift_alert_threshold: {limit!r} is read as: {meant}")
     if "cost_alert_per_day" in given:
         amount = given["cost_alert_per_day"]
-        document["cost"] = {"cap": _money(amount, given.get("currency", "USD")), "window": "day"}
+        cap = _money(amount, given.get("currency", "USD"))
+        document["cost"] = {"cap": cap, "window": "day"}
         origins["cost", "cap"] = "cost_alert_per_day"
         responses.append({"when": "cost", "do": "alert"})
-        cap = document["cost"]["cap"]
-        notes.append(f"cost_alert_per_day: {amount!r} caps a day of UTC at {cap}, and alerts")
+        meant = f"alert at {cap} in a day of UTC, and spend no more"
+        notes.append(f"cost_alert_per_day: {amount!r} is read as: {meant}")
     if responses:
         document["respond"] = responses
-    notes += [f"{key} is the deployment's: nothing reads it" for key in KEYS[1:3] if key in given]
+    kept = [key for key in ("replicas", "resources") if key in given]
+    notes += [f"{key}: read by nobody here, it is the deployment's" for key in kept]
     return Reading(document, origins, tuple(notes))
 
 

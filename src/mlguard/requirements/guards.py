@@ -215,12 +215,16 @@ class Guards(Locked):
     def decide(self, *verdicts: Verdict) -> list[Decision]:
         """Ask every check, decide by `respond`, and give the decisions to the sinks.
 
+        It looks into the store for what is spent, and is for the one who decides for all replicas.
+
         Args:
             verdicts: Those that are judged elsewhere, such as "performance".
 
         Raises:
             ExceptionGroup: Sinks failed.
         """
+        if self.cost is not None:
+            _refreshed(self.cost)
         found = [*self.verdicts(), *verdicts]
         policy = self.respond
         decisions = [] if policy is None else policy.decide(*found)
@@ -343,7 +347,7 @@ class Guards(Locked):
                 before = self._running
                 running = built(wanted, self._given, before)
         except (ConfigurationError, OSError) as error:
-            self._refused = str(error)
+            self._refused = "; ".join(str(error).splitlines())
             self._record("requirements.refused", old, "")
             return ReloadReport(applied=False, before=old, error=str(error))
         if running.cost is not None and running.cost is not before.cost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,6 +30,8 @@ _ALLOWED = {
     "too_short": "a list that is not empty",
     "finite_number": "a finite number",
 }
+_KEYS: dict[str | int, str] = {"p999": "p99.9", "responses": "respond", "tz": "timezone"}
+"""What a document calls the parameter of a primitive, where it is not the same word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,11 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
         return path, str(refusal(spelled(path), None, "given"))
     raised = error.get("ctx", {}).get("error")
     if isinstance(raised, ConfigurationError):  # of a primitive, which names its parameter
-        name = str(raised).partition(" = ")[0]
-        inside = isinstance(given, Mapping) and name in given
-        where = f"{spelled(path)}." if path else ""
-        return ((*path, name) if inside else path), f"{where}{raised}"
+        name, _, rest = str(raised).partition(" = ")
+        steps = [int(each) if each.isdigit() else each for each in re.findall(r"[^.\[\]]+", name)]
+        steps[0] = _KEYS.get(steps[0], steps[0])
+        inside = isinstance(given, Mapping) and steps[0] in given
+        return (path if not inside else (*path, *steps)), f"{spelled((*path, *steps))} = {rest}"
     if kind == "literal_error":
         known = [
             word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
@@ -146,7 +150,8 @@ def _keys(model: Any, path: Path) -> list[str]:
     for step in path:
         node = _resolved(schema, node)
         inner = node.get("properties", {}).get(step) if isinstance(step, str) else node.get("items")
-        node = inner or node.get("additionalProperties") or {}
+        others = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]
+        node = inner or next((each for each in others if each), {})
     return list(_resolved(schema, node).get("properties", {}))
 
 

@@ -122,14 +122,15 @@ class Requirements(Section):
         if short is not None:
             found = short.mistakes(given, found)
         if found:
-            raise InvalidRequirements([_mistake(*each, source, lines) for each in found])
+            mistakes = [_mistake(*each, source, lines) for each in found]
+            raise InvalidRequirements(sorted(mistakes, key=lambda each: each.line or 0))
         made._notes = () if short is None else short.notes  # noqa: SLF001 -- of its own class
         return made
 
     @property
     def digest(self) -> str:
         """Stands for what is required: spelling, order and defaults do not count."""
-        return digest_json(self.model_dump(mode="json", exclude_defaults=True))
+        return digest_json(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
     def make(self) -> object:
         """Look at what the sections need of each other."""

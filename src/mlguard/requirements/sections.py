@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -35,6 +36,7 @@ from mlguard.requirements.units import (
     Share,
     Window,
     duration,
+    written,
 )
 from mlguard.rollout.guardrails import Guardrail
 from mlguard.rollout.plan import BlastRadius, RollbackPlan
@@ -70,7 +72,9 @@ Judged: TypeAlias = Annotated[
 class Section(BaseModel):
     """A part of the document. Immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
     def make(self) -> object:
         """Make what the section asks for; what is refused is a mistake of the document."""
@@ -90,6 +94,9 @@ class Owner(Section):
     runbook: Name | None = Field(None, description="Address of the runbook.")
 
 
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
 class Quantiles(Section):
     """Limits on quantiles of a latency; a higher quantile has a larger limit."""
 
@@ -102,16 +109,17 @@ class Quantiles(Section):
     @property
     def limits(self) -> dict[float, float]:
         """The limits in seconds, by quantile."""
-        limits = zip(
-            (0.5, 0.9, 0.95, 0.99, 0.999),
-            (self.p50, self.p90, self.p95, self.p99, self.p999),
-            strict=True,
-        )
-        return {q: limit for q, limit in limits if limit is not None}
+        limits = {q: getattr(self, name) for name, q in _QUANTILES.items()}
+        return {q: limit for q, limit in limits.items() if limit is not None}
 
     def make(self) -> object:
-        """Make a budget of the limits."""
-        return LatencyBudget(self.limits)
+        """Look at the limits."""
+        named = [(name, getattr(self, name)) for name in _QUANTILES]
+        given = [(name, limit) for name, limit in named if limit is not None]
+        for (low, less), (high, more) in pairwise(given):
+            if more <= less:
+                raise refusal(high, written(more), f"above that of {low}")
+        return self
 
 
 class Latency(Quantiles):
@@ -129,12 +137,15 @@ class Latency(Quantiles):
             part: section.limits for part, section in parts.items() if section is not None
         }
         window = timedelta(seconds=self.window)
+        super().make()
+        if not self.limits and not streams:
+            raise refusal("p99", None, "given, or another quantile, or a part of streams")
         if not streams:
             return LatencyBudget(self.limits, window=window, clock=clock)
         if self.limits:
-            given = sorted(self.model_fields_set & {"p50", "p90", "p95", "p99", "p999"})
+            first = min(self.model_fields_set & {*_QUANTILES})
             allowed = "under first_token, gap or total, since those make it the latency of streams"
-            raise refusal(given[0], "given", allowed)
+            raise refusal(first, written(getattr(self, first)), allowed)
         return StreamLatency(**streams, window=window, name="latency", clock=clock)
 
 
@@ -142,7 +153,9 @@ class Errors(Section):
     """Which share of the requests must be good, over which period."""
 
     slo: Share = Field(description="Share of requests that must be good.", examples=["99.9 %"])
-    period: Window = Field("30 d", description="Of the error budget.", examples=["30 d", "month"])
+    period: Window = Field(
+        "2592000 s", description="Of the error budget, 30 d by default.", examples=["30 d", "month"]
+    )
     timezone: Name = Field("UTC", description="Of a period of the calendar.")
 
     def make(self, clock: Clock | None = None) -> ErrorBudget:
@@ -285,6 +298,8 @@ class Rule(Section):
 
     def make(self) -> Response:
         """Make the response."""
+        if self.do.lower() in {"none", "resolve"}:
+            raise refusal("do", self.do, "an action; an alert is resolved by itself")
         return Response(
             self.do,
             when=self.when,

@@ -92,7 +92,8 @@ def _performance(performance: Performance) -> str:
         said.append(f"a candidate at most {performance.not_worse_by:g} worse than the champion")
     late = performance.labels_after
     after = f"; labels come after {quantity(late, 's')}" if late is not None else ""
-    return f"performance: {performance.metric} {', '.join(said)}{after}"
+    by_hand = "" if performance.live else "; its verdict is given to decide()"
+    return f"performance: {performance.metric} {', '.join(said)}{after}{by_hand}"
 
 
 def _rule(rule: Rule) -> str:
