@@ -30,6 +30,7 @@ PUBLIC = [
     "mlguard.integrations.wsgi",
     "mlguard.performance",
     "mlguard.policies.simulate",
+    "mlguard.requirements",
     "mlguard.rollout",
     "mlguard.testing",
 ]

@@ -14,7 +14,9 @@ from mlguard import (
     BudgetExceeded,
     ConfigurationError,
     ErrorBudget,
+    GuardBreached,
     Guards,
+    GuardUnknown,
     LatencyBudget,
     Ledger,
     MemoryStore,
@@ -54,8 +56,8 @@ def document(**sections: Any) -> Requirements:
 
 
 def build(wanted: Requirements, **given: Any) -> Guards:
-    given = {"reference": REFERENCE, "store": MemoryStore(), "clock": ManualClock(NOON)} | given
-    return Guards.build(wanted, **given)
+    usual: dict[str, Any] = {"reference": REFERENCE, "store": MemoryStore()}
+    return Guards.build(wanted, **{**usual, "clock": ManualClock(NOON), **given})
 
 
 def test_the_short_form_rolls_back_alerts_and_caps() -> None:
@@ -73,6 +75,7 @@ def test_the_short_form_rolls_back_alerts_and_caps() -> None:
     assert guards.drift is not None
     guards.drift.profile.observe_many(rows())
     assert guards.decide() == []
+    clock.advance(1)
     guards.drift.profile.take()
     guards.drift.profile.observe_many(rows(shift=0.3))
     assert [each.action for each in guards.decide()] == [Action.ALERT]
@@ -144,7 +147,7 @@ def test_labels_that_come_late_are_followed_where_the_metric_is_a_mean() -> None
     section = {"metric": "accuracy", "floor": 0.9, "labels_after": "1 d"}
     guards = build(document(performance=section))
     assert isinstance(guards.performance, Outcomes)
-    day = NOON - 10 * 86_400
+    day = NOON - 4 * 86_400
     ids = range(400)
     guards.performance.add({"id": ids, "predicted_at": [day] * 400, "prediction": [0, 1] * 200})
     guards.performance.add({"id": ids, "labelled_at": [day + 9] * 400, "label": [0, 1, 1, 1] * 100})
@@ -217,16 +220,18 @@ def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:
     guards = build(WHOLE, clock=clock, store=store)
     with pytest.raises(ConfigurationError, match=r"approval = None: .*approvals\.production"):
         guards.rollout("7")
-    assert guards.rollout("7", environment="staging").phase == "stage"
+    assert guards.rollout("7", environment="staging").phase == "pending"
     people = {"a": Principal("ada", ("risk",)), "b": Principal("bo", ("platform",))}
     approvals = guards.approvals("production", authenticate=people.get)
     assert (approvals.quorum.votes, approvals.quorum.roles) == (2, ("risk", "platform"))
-    check = ScriptedCheck("UNKNOWN OK")
-    engine = guards.rollout("7", approval=check)
-    assert engine.decide().action is Action.HOLD
-    clock.advance(60)
-    engine.decide()
-    assert engine.phase == "stage"
+    with pytest.raises(GuardUnknown):
+        guards.rollout("7", approval=ScriptedCheck("UNKNOWN"))
+    with pytest.raises(GuardBreached):
+        guards.rollout("7", approval=ScriptedCheck("BREACH"))
+    engine = guards.rollout("7", approval=ScriptedCheck("OK"))
+    engine.observe("canary", requests=5)
+    again = guards.rollout("7", state=engine.state())
+    assert again.state() == engine.state()
     with pytest.raises(ConfigurationError, match="environment = 'moon'"):
         guards.approvals("moon", authenticate=people.get)
 
@@ -362,7 +367,7 @@ def test_the_ledger_knows_both_digests_and_the_decisions(tmp_path: Path) -> None
         guards = build(one, ledger=ledger)
         guards.reload(two)
         guards.reload({})
-        entries = [entry.content for entry in ledger if entry.kind.startswith("requirements")]
+        entries = [entry.record for entry in ledger if entry.kind.startswith("requirements")]
         assert [(each["before"], each["after"]) for each in entries] == [
             (one.digest, two.digest),
             (two.digest, ""),
@@ -394,7 +399,7 @@ def asked(guarded: Any) -> int:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(guarded({"type": "http"}, None, send))
+    asyncio.run(guarded({"type": "http", "method": "GET"}, None, send))
     return int(sent[0]["status"])
 
 

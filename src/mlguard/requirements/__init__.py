@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mlguard.requirements.guards import Guards, ReloadReport
+from mlguard.requirements.guards import Guards
 from mlguard.requirements.mistakes import InvalidRequirements, Mistake
 from mlguard.requirements.model import Requirements
+from mlguard.requirements.reloading import ReloadReport
 from mlguard.requirements.watching import DriftGuard
 
 __all__ = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from mlguard.arguments import refusal, seconds
+from mlguard.checks import ask
 from mlguard.clocks import unix_clock
 from mlguard.errors import ConfigurationError
 from mlguard.governance.approvals import Approvals
@@ -19,12 +20,11 @@ from mlguard.policies.delivery import deliver
 from mlguard.policies.guards import guard
 from mlguard.requirements.build import Given, Running, built, sinks_of
 from mlguard.requirements.model import Requirements
+from mlguard.requirements.reloading import ReloadReport, read
 from mlguard.rollout.engine import RollbackEngine
 from mlguard.values import Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
-    import os
-
     from mlguard.budgets.cost import CostBudget
     from mlguard.budgets.errors import ErrorBudget
     from mlguard.budgets.latency import LatencyBudget
@@ -43,36 +43,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mlguard")
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadReport:
-    """What a reload did. Immutable.
-
-    Attributes:
-        applied: Whether the new document runs now.
-        before: Digest of the document that ran.
-        after: Digest of the new one; empty where it could not be read.
-        kept: Names of what went on with what it had counted.
-        begun: Names of what began anew, and why.
-        dropped: Names of what the new document does not ask for.
-        error: Why the old document still runs; empty if it does not.
-    """
-
-    applied: bool
-    before: str
-    after: str = ""
-    kept: tuple[str, ...] = ()
-    begun: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    error: str = ""
-
-    def __str__(self) -> str:
-        if not self.applied:
-            return f"refused, {self.before} still runs:\n{self.error}"
-        parts = {"kept": self.kept, "begun": self.begun, "dropped": self.dropped}
-        said = [f"{word} {', '.join(names)}" for word, names in parts.items() if names]
-        return "; ".join(said) or "nothing changed"
-
-
 class Guards(Locked):
     """What a requirements document asks for, running. Thread-safe.
 
@@ -89,7 +59,8 @@ class Guards(Locked):
         >>> guards = Guards.build(wanted, clock=ManualClock(1_900_000_000))
         >>> guards.latency.observe_many([0.020] * 500 + [0.300] * 100)
         >>> print(guards.check().explain())
-        BREACH  fraud: 1 BREACH (latency) ...
+        BREACH  fraud: all 1 BREACH (latency)
+          BREACH  latency service=fraud: p99 = ..., limit 50 ms, 600 requests in ...: too slow
     """
 
     __slots__ = ("_followers", "_given", "_refused", "_running", "_since", "_stamps")
@@ -266,36 +237,47 @@ class Guards(Locked):
         *,
         environment: str = "production",
         approval: Check | None = None,
+        state: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> RollbackEngine:
         """Make the engine that judges a candidate by the document's plan. Its evidence is its own.
 
+        Without the approval that the document asks for there is no engine, so that the candidate
+        gets not one request.
+
         Args:
             candidate: Its version, or what it is as a mapping.
             environment: Where it goes out.
-            approval: The check that is asked before the first stage; needed where the document
-                has `approvals` of the environment.
+            approval: A check that must be OK; needed where the document has `approvals` of the
+                environment.
+            state: What an earlier engine of the candidate remembered; the approval was given to
+                that one, and is not asked again.
             settings: Others of `RollbackEngine`: `baseline`, `budget`, `journal`.
 
         Raises:
-            ConfigurationError: The document has no rollout, or wants an approval that is missing.
+            ConfigurationError: The document has no rollout, or asks for an approval that was not
+                passed.
+            GuardUnknown: The approval is pending.
+            GuardBreached: It was refused, or has expired.
         """
         wanted = self.requirements
         if wanted.rollout is None:
             raise refusal("candidate", candidate, "left alone: the document has no rollout")
-        needs = environment in wanted.approvals
-        if needs and approval is None:
-            allowed = f"given: the document asks for approvals.{environment}"
-            raise refusal("approval", approval, allowed)
+        if state is None and environment in wanted.approvals:
+            if approval is None:
+                allowed = f"given: the document asks for approvals.{environment}"
+                raise refusal("approval", approval, allowed)
+            ask(approval).raise_for_breach()
         what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
-        return RollbackEngine(
-            wanted.rollout.make(approval=needs),
+        engine = RollbackEngine(
+            wanted.rollout.make(),
             subject={"service": wanted.service, "environment": environment, **what},
             approval=approval,
             clock=self._given.clock,
             sinks=self._given.sinks,
             **settings,
         )
+        return engine if state is None else engine.from_state(state)
 
     def approvals(
         self, environment: str, *, authenticate: Authenticate, key: bytes | None = None
@@ -341,7 +323,7 @@ class Guards(Locked):
         before = self._running
         old = before.wanted.digest
         try:
-            wanted = _read(requirements)
+            wanted = read(requirements)
             running = built(wanted, self._given, before)
             while not self._swapped(before, running):  # another reload was quicker
                 before = self._running
@@ -407,11 +389,3 @@ def _measured(parameter: str, value: object, metric: str) -> Measurement:
     if not isinstance(value, Measurement) or metric not in value.name:
         raise refusal(parameter, value, f"a measurement of {metric}")
     return value
-
-
-def _read(requirements: Any) -> Requirements:
-    if isinstance(requirements, Requirements):
-        return requirements
-    if isinstance(requirements, Mapping):
-        return Requirements.model_validate(requirements)
-    return Requirements.load(requirements)

@@ -356,8 +356,8 @@ class Rollout(Section):
     max_duration: Duration | None = Field(None, description="After it the rollout ends.")
     blast_radius: Radius | None = Field(None, description="How much may be touched before a proof.")
 
-    def make(self, *, approval: bool = False) -> RollbackPlan:
-        """Make the plan, with an approval before its first stage or without."""
+    def make(self) -> RollbackPlan:
+        """Make the plan."""
         errors = [Guardrail("errors")] if self.rollback_on_error else []
         radius = {} if self.blast_radius is None else self.blast_radius.model_dump()
         return RollbackPlan(
@@ -367,7 +367,6 @@ class Rollout(Section):
             blast_radius=BlastRadius(**radius),
             bake=self.bake,
             max_duration=self.max_duration,
-            approvals=[0] if approval else [],
         )
 
 
