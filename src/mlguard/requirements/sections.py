@@ -7,8 +7,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+import pydantic
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -69,7 +69,7 @@ Judged: TypeAlias = Annotated[
 ]
 
 
-class Section(BaseModel):
+class Section(pydantic.BaseModel):
     """A part of the document. Immutable."""
 
     model_config = ConfigDict(
