@@ -32,6 +32,7 @@ PUBLIC = [
     "mlguard.integrations.wsgi",
     "mlguard.performance",
     "mlguard.policies.simulate",
+    "mlguard.requirements",
     "mlguard.rollout",
     "mlguard.testing",
 ]

@@ -583,3 +583,18 @@ def test_a_router_is_made_of_two_callables_and_a_splitter(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Router(**{"canary": len, "baseline": len, "splitter": Splitter("v7"), **settings})
+
+
+def test_a_router_that_began_anew_is_set_again() -> None:
+    store = MemoryStore()
+    act, _ = acting(journal=store)
+    act(decided(), 0.25)
+    again, mesh = acting(journal=store)
+    again(decided(), 0.25)
+    assert mesh.standing() == 0.25
+    act(decided(Action.PROMOTE))
+    after, later = acting(journal=store)
+    with pytest.raises(StateConflict, match="resume"):
+        after(decided(), 1.0)
+    after.resume()
+    assert later.standing() == 1.0

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mlguard.arguments import choice, name_of, refusal
-from mlguard.checks import ask
+from mlguard.checks import judged
 from mlguard.errors import GuardUnknown, MissingDependencyError
 from mlguard.values import Severity, Verdict
 
@@ -46,7 +46,7 @@ def conclude(verdict: Verdict | Check, *, unknown: Unknown = "fail") -> dict[str
         'WARN'
     """
     choice("unknown", unknown, "fail", "skip", "pass")
-    found = _verdict(verdict)
+    found = judged(verdict)
     if found.severity is Severity.BREACH:
         raise _airflows("AirflowFailException")(found.explain())
     if found.in_doubt and unknown == "fail":
@@ -80,7 +80,7 @@ def branch(
     known = [each.name for each in Severity]
     if not isinstance(ways, Mapping) or {*ways} != {*known}:
         raise refusal("ways", ways, f"a mapping of {known} to ids of tasks")
-    read = Verdict.from_dict(verdict) if isinstance(verdict, Mapping) else _verdict(verdict)
+    read = Verdict.from_dict(verdict) if isinstance(verdict, Mapping) else judged(verdict)
     way = ways["UNKNOWN" if read.in_doubt else read.severity.name]
     if way is None or isinstance(way, str):
         return way
@@ -113,23 +113,15 @@ def guarded_task(unknown: Unknown = "fail", **settings: Any) -> Callable[[Callab
             raise MissingDependencyError(_MISSING) from error
 
         @wraps(function)
-        def judged(*arguments: Any, **named: Any) -> dict[str, Any]:
+        def concluded(*arguments: Any, **named: Any) -> dict[str, Any]:
             return conclude(function(*arguments, **named), unknown=unknown)
 
-        return task(**settings)(judged)
+        return task(**settings)(concluded)
 
     return made
 
 
 _MISSING = "Airflow 3 is not installed here: run this in its environment"
-
-
-def _verdict(value: object) -> Verdict:
-    if isinstance(value, Verdict):
-        return value
-    if not callable(value):
-        raise refusal("verdict", value, "a verdict or a check")
-    return ask(value)
 
 
 def _airflows(name: str) -> type[Exception]:

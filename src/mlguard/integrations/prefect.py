@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mlguard.arguments import choice, name_of, refusal
-from mlguard.checks import ask
+from mlguard.checks import judged
 from mlguard.errors import MissingDependencyError
 from mlguard.values import Severity, Verdict
 
@@ -41,7 +41,7 @@ def conclude(verdict: Verdict | Check, *, unknown: Unknown = "fail") -> Any:
         ...     return conclude(reference.compare(rows).verdict(), unknown="skip")
     """
     choice("unknown", unknown, "fail", "skip", "pass")
-    found = verdict if isinstance(verdict, Verdict) else _asked(verdict)
+    found = judged(verdict)
     completed, failed = (_prefects("prefect.states", name) for name in ("Completed", "Failed"))
     name = "UNKNOWN" if found.in_doubt else found.severity.name
     if found.severity is Severity.BREACH or (found.in_doubt and unknown == "fail"):
@@ -88,10 +88,10 @@ def guarded_task(unknown: Unknown = "fail", **settings: Any) -> Callable[[Callab
         task = _prefects("prefect", "task")
 
         @wraps(function)
-        def judged(*arguments: Any, **named: Any) -> Any:
+        def concluded(*arguments: Any, **named: Any) -> Any:
             return conclude(function(*arguments, **named), unknown=unknown)
 
-        return task(**{"retry_condition_fn": unless_breach, **settings})(judged)
+        return task(**{"retry_condition_fn": unless_breach, **settings})(concluded)
 
     return made
 
@@ -116,12 +116,6 @@ def artifact(verdict: Verdict, *, key: str) -> Any:
     create = _prefects("prefect.artifacts", "create_markdown_artifact")
     told = f"**{verdict.severity.name}** {verdict.name}\n\n```text\n{verdict.explain()}\n```\n"
     return create(told, key=name_of("key", key), description=verdict.reason)
-
-
-def _asked(check: object) -> Verdict:
-    if not callable(check):
-        raise refusal("verdict", check, "a verdict or a check")
-    return ask(check)
 
 
 def _prefects(module: str, name: str) -> Any:

@@ -172,20 +172,25 @@ class Acting(Locked):
                 if decision.action is Action.ROLLBACK:
                     self.actuator.rollback()  # which no lost journal may hold up
                 raise
-            if not moves[-1].done and moves[-1].rollout == key:
+            if moves[-1].rollout == key and not moves[-1].done:
                 self._make(moves, version)
+                moves = (*moves[:-1], replace(moves[-1], done=True))
             if ended is not None and ended.share != wanted:
                 raise self._conflict(move, f"it ended: to {ended}, says the journal")
+            if moves[-1].rollout == key and not self._stands(moves[-1]):
+                if moves[-1].last:  # over, so what somebody moved since then is theirs
+                    raise self._conflict(move, "something else stands: resume() sets it again")
+                self._make(moves, version)
 
     def resume(self) -> None:
-        """Finish what a crash interrupted, without waiting for the next decision.
+        """Finish what a crash interrupted, and set again what a restart forgot, at once.
 
         Raises:
             StateConflict: As when called.
         """
         with self._lock:
             moves, version = self._read()
-            if moves and not moves[-1].done:
+            if moves and not (moves[-1].done and self._stands(moves[-1])):
                 self._make(moves, version)
 
     def _noted(self, move: Move) -> tuple[tuple[Move, ...], int, Move | None]:
@@ -212,6 +217,10 @@ class Acting(Locked):
 
     def _conflict(self, move: Move, why: str) -> StateConflict:
         return StateConflict(f"{self.name}: rollout {move.rollout} is to {move}, but {why}")
+
+    def _stands(self, move: Move) -> bool:
+        found = real("standing()", self.actuator.standing())
+        return math.isclose(found, move.share, rel_tol=0.0, abs_tol=_EXACT)
 
     def _make(self, moves: tuple[Move, ...], version: int) -> None:
         """Make the last move, see that it stands, and write that down."""

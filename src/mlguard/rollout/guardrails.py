@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mlguard.arguments import finite, name_of, real, refusal, share, whole
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Guardrail:
     """One kind of event that a canary must not have oftener, or seldomer. Immutable.
 
@@ -38,7 +38,7 @@ class Guardrail:
             requests if all fail, unless the baseline fares alike; above the worst rate that is
             normal.
         absolute: Whether the ceiling is a limit to be kept also where the baseline breaks it. It is
-            then proven from just above it on.
+            then proven from just above it on; a promotion asks for the margin alone.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -102,6 +102,9 @@ class Guardrail:
             if not 0.0 <= value < math.inf or (given == "ratio" and not value):
                 raise refusal(name, value, "a positive number, or 0 as a difference")
             put(self, name, value)
+        low, high = self.values or (0.0, 1.0)
+        if given == "difference" and self.kind != "deterioration" and not self.bound < high - low:
+            raise refusal("margin", self.margin, f"below {high - low:g}, which is all there can be")
 
     def _margin(self, same: float) -> float:
         if self.kind == "success":
