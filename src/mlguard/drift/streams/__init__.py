@@ -1,0 +1,8 @@
+"""Has a stream changed? Detectors that are set by how often they may cry wolf."""
+
+from __future__ import annotations
+
+from mlguard.drift.streams.detector import Change
+from mlguard.drift.streams.page_hinkley import PageHinkley
+
+__all__ = ["Change", "PageHinkley"]
