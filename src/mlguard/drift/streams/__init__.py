@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlguard.drift.streams.detector import Change
+from mlguard.drift.streams.e_detector import EDetector
 from mlguard.drift.streams.page_hinkley import PageHinkley
 
-__all__ = ["Change", "PageHinkley"]
+__all__ = ["Change", "EDetector", "PageHinkley"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 30
 """From so many values on, a next one is told from a normal one."""
-_FARTHEST = 4.0
+_FARTHEST = 10.0
 """Standard deviations beyond which a value counts no more: one outlier is no change."""
 _OVERSHOOT = 1.166
 """By how much a sum of normal steps is beyond both ends of its way (D. Siegmund, 1985)."""
@@ -87,16 +86,16 @@ class PageHinkley(Detector):
 
     def _begin(self) -> None:
         self._origin: float | None = None
-        self._restart(0, 0.0, 0.0)
+        self._restart(0, 0.0, 0.0, 0.0)
 
-    def _restart(self, n: int, total: float, squares: float) -> None:
+    def _restart(self, n: int, *sums: float) -> None:
         """Begin the test with what is known of the level, in deviations from the origin.
 
         `_up` and `_down` are a sum, its minimum, and what was known there: how many values since
-        the onset, their sum, their sum of squares, and the place of the next one.
+        the onset, their sums of powers, and the place of the next one.
         """
         self._counted = n
-        self._sums = [total, squares]
+        self._sums = list(sums)
         self._watch()
 
     def _watch(self) -> None:
@@ -108,10 +107,10 @@ class PageHinkley(Detector):
             self._origin = x
         d = x - self._origin
         n = self._counted
-        total, squares = self._sums
-        more, more_squares = total + d, squares + d * d
+        total, squares, cubes = self._sums
+        square = d * d
         self._counted = n + 1
-        self._sums = [more, more_squares]
+        self._sums = sums = [total + d, squares + square, cubes + square * d]
         if n < WARM_UP:
             self._watch()
             return None
@@ -131,37 +130,50 @@ class PageHinkley(Detector):
         up, down = self._up, self._down
         up[0] = risen = up[0] + (z - slack)
         down[0] = fallen = down[0] + (-z - slack)
+        beyond = False
         if risen < up[1]:
-            self._up = [risen, risen, n + 1, more, more_squares, self._at]
+            self._up = [risen, risen, n + 1, *sums, self._at]
         elif risen - up[1] > most_up:
-            return self._judge()
+            beyond = True
         if fallen < down[1]:
-            self._down = [fallen, fallen, n + 1, more, more_squares, self._at]
+            self._down = [fallen, fallen, n + 1, *sums, self._at]
         elif fallen - down[1] > most_down:
-            return self._judge()
-        return None
+            beyond = True
+        return self._judge() if beyond else None
 
     def _judge(self) -> Change | None:
-        sides = zip((self._up, self._down), self._limits, strict=True)
-        statistic, side = max(
-            ((side[0] - side[1], side) for side, limit in sides if limit < math.inf),
-            key=itemgetter(0),
-        )
-        if statistic <= self.threshold:
-            return None
-        _, _, n, total, squares, onset = side
+        for side, sign in ((self._up, 1.0), (self._down, -1.0)):
+            statistic = side[0] - side[1]
+            if statistic > self._limits[0 if sign > 0 else 1]:
+                threshold = self._raised(sign * skewness(*side[2:6]))
+                if statistic > threshold:
+                    return self._alarm(side, statistic, threshold)
+        return None
+
+    def _alarm(self, side: list[float], statistic: float, threshold: float) -> Change:
+        _, _, n, total, squares, cubes, onset = side
         origin = self._origin or 0.0
         m = self._counted - int(n)
-        after_total, after_squares = self._sums[0] - total, self._sums[1] - squares
-        before, after = origin + total / n, origin + after_total / m
-        change = self._found(
-            int(onset), before, after, statistic=statistic, threshold=self.threshold
-        )
-        moved = after - origin
+        first = self._sums[0] - total
+        second, third = self._sums[1] - squares, self._sums[2] - cubes
+        moved = first / m
+        before, after = origin + total / n, origin + moved
+        change = self._found(int(onset), before, after, statistic=statistic, threshold=threshold)
         self._origin = after
-        left = after_squares - moved * (2.0 * after_total - m * moved)
-        self._restart(m, after_total - m * moved, max(left, 0.0))
+        third += moved * (3.0 * moved * first - 3.0 * second - m * moved * moved)
+        second = max(second - moved * first, 0.0)
+        self._restart(m, first - m * moved, second, third)
         return change
+
+    def _raised(self, skew: float) -> float:
+        """Give the threshold where values lean to the side that is watched.
+
+        Sums of them rise as high as exp(-r height) is seldom, where skew r² / 6 + r / 2 = slack.
+        """
+        if skew <= 0.0:
+            return self.threshold
+        r = (math.sqrt(0.25 + 2.0 * skew * self.slack / 3.0) - 0.5) * 3.0 / skew
+        return (self.threshold + _OVERSHOOT) * 2.0 * self.slack / r - _OVERSHOOT
 
     def _block(self, values: Floats) -> list[Change]:
         found = []
@@ -175,10 +187,9 @@ class PageHinkley(Detector):
             block = values[start : start + size]
             taken, change = self._scan(block)
             start += taken
-            size = min(2 * size, 8192)
+            size = min(2 * size, 8192) if taken == len(block) else 128  # so little is done twice
             if change is not None:
                 found.append(change)
-                size = 512  # little is done twice where there are many changes
         return found
 
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
@@ -186,6 +197,7 @@ class PageHinkley(Detector):
         d = values - self._origin  # type: ignore[operator]
         totals = np.cumsum(np.r_[self._sums[0], d])
         squares = np.cumsum(np.r_[self._sums[1], d * d])
+        cubes = np.cumsum(np.r_[self._sums[2], d * d * d])
         n = np.arange(self._counted, self._counted + len(d) + 1, dtype=np.float64)
         before, total, square = n[:-1], totals[:-1], squares[:-1]
         spread = square - total * total / before
@@ -208,11 +220,11 @@ class PageHinkley(Detector):
             side[0] = float(c[taken - 1])
             if len(fresh):
                 j = int(fresh[-1]) + 1
-                ends = float(totals[j]), float(squares[j])
+                ends = float(totals[j]), float(squares[j]), float(cubes[j])
                 side[1:] = (float(low[j]), self._counted + j, *ends, self._at + j)
         self._counted += taken
         self._at += taken
-        self._sums = [float(totals[taken]), float(squares[taken])]
+        self._sums = [float(totals[taken]), float(squares[taken]), float(cubes[taken])]
         return taken, self._judge()
 
     @property
@@ -223,6 +235,16 @@ class PageHinkley(Detector):
         if self._origin is None:
             return None
         return self._origin + self._sums[0] / self._counted
+
+
+def skewness(n: float, total: float, squares: float, cubes: float) -> float:
+    """Give the skewness of n values from the sums of their powers; 0 if they are all the same."""
+    mean = total / n
+    spread = squares - total * mean
+    if spread <= _ROUNDING * squares:
+        return 0.0
+    third = cubes + mean * (2.0 * mean * total - 3.0 * squares)
+    return float(third / n / (spread / n) ** 1.5)
 
 
 def threshold(every: float, slack: float) -> float:
