@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguard import ConfigurationError
-from mlguard.drift.streams import Change, EDetector, PageHinkley
+from mlguard.drift.streams import Adwin, Change, EDetector, PageHinkley
 from mlguard.drift.streams.detector import KEPT, STARVED, Detector
 from mlguard.policies.guards import guard
 from mlguard.policies.thresholds import at_most
@@ -26,6 +26,7 @@ from mlguard.values import Severity
 Make = Callable[..., Detector]
 
 DETECTORS: dict[str, Make] = {
+    "adwin": partial(Adwin),
     "e_detector": partial(EDetector, baseline=0.15),
     "e_detector_down": partial(EDetector, baseline=0.85, direction="down"),
     "e_detector_both": partial(EDetector, baseline=0.1, direction="both"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mlguard.drift.streams.adwin import Adwin
 from mlguard.drift.streams.detector import Change
 from mlguard.drift.streams.e_detector import EDetector
 from mlguard.drift.streams.page_hinkley import PageHinkley
 
-__all__ = ["Change", "EDetector", "PageHinkley"]
+__all__ = ["Adwin", "Change", "EDetector", "PageHinkley"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -27,6 +29,8 @@ LARGEST = 1e100
 """Beyond this in absolute value, sums of squares are no floats."""
 STARVED = 100
 """So many missing values in a row, and nothing is known of the stream any more."""
+GAPS = 200
+"""Of so many gaps in the stream it is known where they were."""
 KEPT = 20
 """So many changes are kept."""
 
@@ -76,7 +80,16 @@ class Detector:
     are 0 and 1; infinities, strings and arrays are refused, and a refusal changes nothing.
     """
 
-    __slots__ = ("_at", "_changes", "_count", "_gap", "_missed", "_missed_at", "settings")
+    __slots__ = (
+        "_at",
+        "_changes",
+        "_count",
+        "_gap",
+        "_gaps",
+        "_missed",
+        "_missed_at",
+        "settings",
+    )
 
     _kept: ClassVar[tuple[str, ...]] = ()
     """The attributes that an engine remembers: numbers, None, or lists of them."""
@@ -95,6 +108,7 @@ class Detector:
         """Forget everything, as if just made."""
         self._at = self._count = self._missed = self._gap = 0
         self._missed_at = -1
+        self._gaps: list[list[int]] = []
         self._changes: list[Change] = []
         self._begin()
 
@@ -178,6 +192,7 @@ class Detector:
             "schema": 1,
             "settings": self.settings,
             "stream": stream,
+            "gaps": _copied(self._gaps),
             "changes": changes,
             "memory": memory,
         }
@@ -198,6 +213,7 @@ class Detector:
             changes = [Change.from_dict(each) for each in known["changes"]]
             stream = [whole("stream", each, -1) for each in known["stream"]]
             other._changes = changes
+            other._gaps = _numbers(known["gaps"])
             other._at, other._count, other._missed, other._gap, other._missed_at = stream
             for name in self._kept:
                 setattr(other, name, _numbers(known["memory"][name]))
@@ -249,11 +265,19 @@ class Detector:
         self._count += 1
         return change
 
+    def _place(self, n: int) -> int:
+        """Give the place in the stream of the value after n that were there."""
+        before = bisect_right(self._gaps, n, key=itemgetter(0))
+        return n + (self._gaps[before - 1][1] if before else 0)
+
     def _miss(self) -> Change | None:
         self._gap = self._gap + 1 if self._missed_at == self._at - 1 and self._missed else 1
         self._missed_at = self._at
+        if self._gap == 1:
+            self._gaps = [*self._gaps[1 - GAPS :], [self._at - self._missed, 0]]
         self._at += 1
         self._missed += 1
+        self._gaps[-1][1] = self._missed
         if self._gap == STARVED and self.settings["on_missing"] == "alarm":
             return self._found(
                 self._at - STARVED, self._level(), None, statistic=STARVED, threshold=STARVED
