@@ -17,6 +17,7 @@ REFERENCE = ROOT / "docs" / "reference"
 PUBLIC = [
     "mlguard",
     "mlguard.drift",
+    "mlguard.drift.streams",
     "mlguard.governance",
     "mlguard.integrations.airflow",
     "mlguard.integrations.asgi",

@@ -1,0 +1,10 @@
+"""Has a stream changed? Detectors that are set by how often they may cry wolf."""
+
+from __future__ import annotations
+
+from mlguard.drift.streams.adwin import Adwin
+from mlguard.drift.streams.detector import Change
+from mlguard.drift.streams.e_detector import EDetector
+from mlguard.drift.streams.page_hinkley import PageHinkley
+
+__all__ = ["Adwin", "Change", "EDetector", "PageHinkley"]

@@ -1,0 +1,116 @@
+"""How often detectors of changes cry wolf, and how soon they find one, by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from mlguard.drift.streams import EDetector, PageHinkley
+
+if TYPE_CHECKING:
+    from mlguard.drift.streams.detector import Detector
+
+Draw = Callable[[np.random.Generator, int], Any]
+CHUNK = 512
+
+
+def normal(rng: np.random.Generator, n: int, *, mean: float = 0.0, sd: float = 1.0) -> Any:
+    return rng.normal(mean, sd, n)
+
+
+def events(rng: np.random.Generator, n: int, *, p: float) -> Any:
+    return rng.random(n) < p
+
+
+def run_length(make: Callable[[], Detector], draw: Draw, *, seed: int, runs: int) -> float:
+    """Give the mean number of observations until the first alarm."""
+    rng = np.random.default_rng(seed)
+    lengths = []
+    for _ in range(runs):
+        detector = make()
+        while not (found := detector.observe_many(draw(rng, CHUNK))):
+            pass
+        lengths.append(found[0].at + 1)
+    return float(np.mean(lengths))
+
+
+NORMAL: dict[str, Draw] = {
+    "N(0,1)": normal,
+    "N(500,0.1)": partial(normal, mean=500.0, sd=0.1),
+}
+EVENTS: dict[str, Draw] = {f"B({p})": partial(events, p=p) for p in (0.02, 0.1, 0.3, 0.5, 0.9)}
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_page_hinkley_keeps_its_rate_on_normal_values(name: str) -> None:
+    make = partial(PageHinkley, false_alarm_every=1_000)
+    found = run_length(make, NORMAL[name], seed=1, runs=300)
+    assert 0.85 <= found / 1_000 <= 1.35  # the mean of 300 has a standard error of 6 %
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0.2, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("every", [1_000, 10_000, 100_000])
+def test_page_hinkley_keeps_its_rate_for_every_shift(every: int, shift: float) -> None:
+    make = partial(PageHinkley, false_alarm_every=every, smallest_shift=shift)
+    found = run_length(make, normal, seed=2, runs=200)
+    assert 0.8 <= found / every <= 1.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1_000, 10_000, 100_000])
+@pytest.mark.parametrize("name", EVENTS)
+def test_page_hinkley_is_quiet_enough_on_events(name: str, every: int) -> None:
+    make = partial(PageHinkley, false_alarm_every=every)
+    found = run_length(make, EVENTS[name], seed=3, runs=100)
+    assert 0.8 <= found / every <= 6.0
+
+
+class Streak:
+    """Values whose mean, given those before, is the baseline, but that depend on them wildly."""
+
+    def __init__(self, baseline: float) -> None:
+        self.baseline = baseline
+        self.run = 0
+
+    def __call__(self, rng: np.random.Generator, n: int) -> Any:
+        found = []
+        for u in rng.random(n):
+            spread = self.baseline * (1.0 if self.run % 3 == 0 else 0.2)
+            hit = u < 0.5
+            self.run = self.run + 1 if hit else 0
+            found.append(self.baseline + (spread if hit else -spread))
+        return found
+
+
+def below(rng: np.random.Generator, n: int) -> Any:
+    """Give events whose rate is anything up to the baseline of 0.3."""
+    return rng.random(n) < rng.choice([0.01, 0.15, 0.3], size=n)
+
+
+AT_BASELINE: dict[str, tuple[float, Callable[[], Draw]]] = {
+    **{f"B({p})": (p, partial(lambda p: partial(events, p=p), p)) for p in (0.02, 0.1, 0.3, 0.5)},
+    "streak": (0.3, lambda: Streak(0.3)),
+    "below": (0.3, lambda: below),
+}
+
+
+@pytest.mark.parametrize("direction", ["up", "both"])
+@pytest.mark.parametrize("name", AT_BASELINE)
+def test_an_e_detector_is_at_least_as_quiet_as_asked(name: str, direction: Any) -> None:
+    baseline, draw = AT_BASELINE[name]
+    if (name, direction) == ("below", "both"):
+        pytest.skip("values below the baseline are a change there")
+    make = partial(EDetector, baseline=baseline, false_alarm_every=200, direction=direction)
+    assert run_length(make, draw(), seed=4, runs=60) >= 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["B(0.02)", "B(0.1)", "B(0.3)", "B(0.5)"])
+def test_an_e_detector_that_learns_is_at_least_as_quiet_as_asked(name: str) -> None:
+    make = partial(EDetector, false_alarm_every=2_000)
+    assert run_length(make, EVENTS[name], seed=5, runs=40) >= 2_000
