@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,24 @@ def test_a_rollout_under_way_keeps_its_plan() -> None:
     assert engine.share == 0.1
     assert guards.rollout("8").share == 0.01
     assert report.begun == ("rollout: its plan holds for engines made from now on",)
+
+
+def test_reloads_from_many_threads_lose_nothing_that_was_counted() -> None:
+    guards = build(document(latency={"p99": "50 ms"}, errors={"slo": "99 %"}))
+    served(guards)
+    wanted = [document(latency={"p99": f"{n} ms"}, errors={"slo": "99 %"}) for n in (40, 60, 80)]
+
+    def turn(n: int) -> bool:
+        guards.check()
+        return guards.reload(wanted[n % 3]).applied
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(turn, range(60)))
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.errors is not None
+    assert guards.latency.totals["requests"] == 1_000
+    assert guards.errors.totals == {"good": 990, "bad": 10, "invalid": 0}
+    assert guards.latency.limits == (guards.requirements.latency or wanted[0].latency).limits  # type: ignore[union-attr]
 
 
 # the middleware
