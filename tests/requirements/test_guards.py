@@ -240,10 +240,14 @@ def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:
 # reload
 
 
-def served(guards: Guards) -> None:
+def served_latency(guards: Guards) -> None:
     assert isinstance(guards.latency, LatencyBudget)
-    assert guards.errors is not None
     guards.latency.observe_many([0.020] * 900 + [0.045] * 100)
+
+
+def served(guards: Guards) -> None:
+    served_latency(guards)
+    assert guards.errors is not None
     guards.errors.observe_counts(good=990, bad=10)
 
 
@@ -383,6 +387,23 @@ def test_a_rollout_under_way_keeps_its_plan() -> None:
     assert engine.share == 0.1
     assert guards.rollout("8").share == 0.01
     assert report.begun == ("rollout: its plan holds for engines made from now on",)
+
+
+def test_a_reload_that_another_overtook_builds_on_that_one() -> None:
+    guards = build(document(latency={"p99": "50 ms"}))
+
+    class Overtaken(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            if guards.requirements.latency == document(latency={"p99": "50 ms"}).latency:
+                guards.reload(document(latency={"p99": "60 ms"}))
+                served_latency(guards)
+            return super().__contains__(key)
+
+    last = Overtaken(version=1, service="fraud", latency={"p99": "70 ms"})
+    assert guards.reload(last).applied
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.latency.limits == {0.99: 0.070}
+    assert guards.latency.totals["requests"] == 1_000
 
 
 def test_reloads_from_many_threads_lose_nothing_that_was_counted() -> None:
