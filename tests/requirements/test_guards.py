@@ -170,6 +170,21 @@ def test_a_column_that_the_reference_does_not_have_is_named() -> None:
         build(wanted)
 
 
+def test_a_column_that_must_be_conclusive_makes_the_verdict_unknown_until_it_is() -> None:
+    def drawn(n: int, seed: int) -> dict[str, Any]:
+        rng = np.random.default_rng(seed)
+        return {"amount": rng.normal(size=n), "kind": rng.choice(["a", "b"], size=n)}
+
+    reference = Reference.fit(drawn(5_000, 0))
+    needed = reference.required_n()
+    n = ((needed["amount"] or 0) + (needed["kind"] or 0)) // 2  # enough for one of the two
+    for must, severity in (([], Severity.OK), (["amount"], Severity.UNKNOWN)):
+        guards = build(document(drift={"must_be_conclusive": must}), reference=reference)
+        assert guards.drift is not None
+        guards.drift.profile.observe_many(drawn(n, 1))
+        assert guards.check().severity is severity
+
+
 def test_a_document_that_asks_for_nothing_here_is_unknown_and_never_ok() -> None:
     assert build(document(rollout={})).check().severity is Severity.UNKNOWN
     assert build(document()).check().severity is Severity.UNKNOWN

@@ -269,7 +269,7 @@ class Performance(Section):
             raise refusal(wrong, getattr(self, wrong), allowed)
         if self.floor is not None and self.ceiling is not None:
             raise refusal("ceiling", self.ceiling, "left out where floor is given")
-        if self.floor is self.ceiling is self.not_worse_by:
+        if self.limit is None and self.not_worse_by is None:
             raise refusal("floor", None, "given, or ceiling, or not_worse_by")
         return self.limit
 
