@@ -26,6 +26,8 @@ from mlguard import (
     Requirements,
     Severity,
     StreamLatency,
+    at_least,
+    guard,
     measured,
 )
 from mlguard.integrations.asgi import GuardMiddleware
@@ -229,6 +231,35 @@ def test_responses_wait_for_a_verdict_that_is_judged_elsewhere() -> None:
     clock.advance(60)
     performance = ScriptedCheck("BREACH", name="performance")()
     assert [str(each.action) for each in guards.decide(performance)] == ["retrain"]
+
+
+def test_an_estimate_is_judged_elsewhere_and_a_rollback_withholds_the_retrain() -> None:
+    wanted = document(
+        drift={},
+        performance={"metric": "accuracy", "floor": 0.7},
+        respond=[
+            {"when": ["drift", "estimated performance"], "do": "retrain", "unless": "rollback"},
+            {"when": "performance", "do": "rollback"},
+        ],
+    )
+    clock = ManualClock(NOON)
+    guards = build(wanted, clock=clock)
+    assert guards.drift is not None
+    guards.drift.profile.observe_many(rows(shift=2.0), at=NOON)
+    poor = measured("estimated performance", 0.6, n=900), measured("performance", 0.6, n=900)
+    estimated, realised = (guard(each, at_least(0.7))() for each in poor)
+    assert [str(each.action) for each in guards.decide(estimated, realised)] == ["rollback"]
+    apart = build(wanted, clock=clock)
+    assert apart.drift is not None
+    apart.drift.profile.observe_many(rows(shift=2.0), at=NOON)
+    assert [str(each.action) for each in apart.decide(estimated)] == ["retrain"]
+
+
+def test_a_guardrail_of_the_document_has_its_ceiling() -> None:
+    watched = {"name": "no board", "margin": 1.5, "ceiling": "30 %"}
+    wanted = document(rollout={"rollback_on_error": False, "guardrails": [watched]})
+    (guardrail,) = build(wanted).rollout("2").plan.guardrails
+    assert (guardrail.name, guardrail.margin, guardrail.ceiling) == ("no board", 1.5, 0.3)
 
 
 def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:

@@ -64,6 +64,7 @@ MISTAKES = [
     ("drift: {}\nrespond:\n  - {when: drfit, do: alert}", 5, "respond[0].when", "'drfit'", "did you mean 'drift'?"),
     ("drift: {}\nrespond:\n  - {when: latency, do: alert}", 5, "respond[0].when", "'latency'", "a verdict that the document asks for, one of drift"),
     ("drift: {}\nrespond:\n  - {when: drift}", 5, "respond[0].do", "None", "given"),
+    ("drift: {}\nrespond:\n  - {when: drift, do: alert, unless: retrian}\n  - {when: drift, do: retrain}", 5, "respond[0].unless", "'retrian'", "did you mean 'retrain'?"),
     ("drift: {}\nrespond:\n  - {when: drift, do: resolve}", 5, "respond[0].do", "'resolve'", "an action"),
     ("drift: {}\nrespond:\n  - {when: drift, do: alert, for: 0}", 5, "respond[0].for", "0", "a number of evaluations in a row"),
     ("drift: {}\nrespond:\n  - {when: drift, do: retrain, cooldown: weekly}", 5, "respond[0].cooldown", "'weekly'", SECONDS),

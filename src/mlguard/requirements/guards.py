@@ -189,7 +189,7 @@ class Guards(Locked):
         It looks into the store for what is spent, and is for the one who decides for all replicas.
 
         Args:
-            verdicts: Those that are judged elsewhere, such as "performance".
+            verdicts: Those that are judged elsewhere, such as "estimated performance".
 
         Raises:
             ExceptionGroup: Sinks failed.

@@ -20,7 +20,9 @@ from mlguard.requirements.mistakes import (
     among,
     mistakes_of,
 )
+from mlguard.requirements.rollouts import Rollout, Votes
 from mlguard.requirements.sections import (
+    ESTIMATED,
     Cost,
     Drift,
     Errors,
@@ -28,10 +30,8 @@ from mlguard.requirements.sections import (
     Name,
     Owner,
     Performance,
-    Rollout,
     Rule,
     Section,
-    Votes,
 )
 from mlguard.requirements.words import explained
 
@@ -155,6 +155,7 @@ class Requirements(Section):
             "unit_cost": cost and cost.per_million,
             "drift": self.drift,
             "performance": self.performance,
+            ESTIMATED: self.performance,
         }
         return {name for name, section in asked.items() if section is not None}
 
@@ -162,7 +163,16 @@ class Requirements(Section):
         """Make the policy of `respond`, if there is one."""
         if not self.respond:
             return None
-        return ResponsePolicy(*(each.make() for each in self.respond), clock=clock)
+        responses = []
+        for place, rule in enumerate(self.respond):
+            others = {each.do for each in self.respond if each is not rule}
+            for action in rule.unless:
+                if action not in others:
+                    allowed = f"an action of another rule, {among(action, sorted(others))}"
+                    raise refusal(f"respond[{place}].unless", action, allowed)
+            held = [each.name for each in self.respond if each.do in rule.unless]
+            responses.append(rule.make([name for name in held if name != rule.name]))
+        return ResponsePolicy(*responses, clock=clock)
 
     def explain(self) -> str:
         """Say what the document means, in a line for each requirement."""

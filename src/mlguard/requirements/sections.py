@@ -24,7 +24,6 @@ from mlguard.budgets.latency import LatencyBudget
 from mlguard.budgets.streams import StreamLatency
 from mlguard.budgets.unit_cost import UnitCost
 from mlguard.budgets.windows import Calendar, Rolling
-from mlguard.governance.requests import Quorum
 from mlguard.performance.metrics import METRICS, roc_auc
 from mlguard.policies.responses import Response
 from mlguard.policies.thresholds import Limits, at_least, at_most
@@ -38,8 +37,6 @@ from mlguard.requirements.units import (
     duration,
     written,
 )
-from mlguard.rollout.guardrails import Guardrail
-from mlguard.rollout.plan import BlastRadius, RollbackPlan
 from mlguard.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -48,7 +45,9 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock, Sink
     from mlguard.stores.spend import SpendStore
 
-JUDGED = ("latency", "errors", "cost", "unit_cost", "drift", "performance")
+ESTIMATED = "estimated performance"
+"""The verdict on what is estimated while labels are still to come; it is given to `decide()`."""
+JUDGED = ("latency", "errors", "cost", "unit_cost", "drift", "performance", ESTIMATED)
 """The verdicts of a service, which `respond` may name."""
 
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
@@ -59,15 +58,37 @@ Count: TypeAlias = Annotated[int, Field(gt=0)]
 def _listed(value: object) -> object:
     if not value:
         raise ValueError("the name of a verdict, or a list of several")
+    return _several(value)
+
+
+def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
 _JUDGED = {"type": "string", "enum": list(JUDGED)}
 Judged: TypeAlias = Annotated[
-    tuple[Literal["latency", "errors", "cost", "unit_cost", "drift", "performance"], ...],
+    tuple[
+        Literal[
+            "latency",
+            "errors",
+            "cost",
+            "unit_cost",
+            "drift",
+            "performance",
+            "estimated performance",
+        ],
+        ...,
+    ],
     BeforeValidator(_listed),
     Field(strict=False),
     WithJsonSchema({"anyOf": [_JUDGED, {"type": "array", "items": _JUDGED, "minItems": 1}]}),
+]
+
+Actions: TypeAlias = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_several),
+    Field(strict=False),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
 
@@ -302,9 +323,17 @@ class Rule(Section):
         1, alias="for", description="Evaluations in a row, or a duration.", examples=[3, "2 h"]
     )
     cooldown: Duration | None = Field(None, description="Least time between two actions.")
+    unless: Actions = Field(
+        (), description="Actions of other rules: while one is called for, this is not taken."
+    )
 
-    def make(self) -> Response:
-        """Make the response."""
+    @property
+    def name(self) -> str:
+        """Name of the response."""
+        return f"{self.do} on {' and '.join(self.when)}"
+
+    def make(self, unless: Sequence[str] = ()) -> Response:
+        """Make the response; `unless` are the names of those that withhold it."""
         if self.do.lower() in {"none", "resolve"}:
             raise refusal("do", self.do, "an action; an alert is resolved by itself")
         return Response(
@@ -313,84 +342,9 @@ class Rule(Section):
             severity=self.severity,
             for_=self.lasts,
             cooldown=self.cooldown or 0.0,
-            name=f"{self.do} on {' and '.join(self.when)}",
+            unless=unless,
+            name=self.name,
         )
-
-
-class Watched(Section):
-    """A kind of event that a canary must not have oftener than the baseline."""
-
-    name: Name = Field(description="As it is counted on the rollout.", examples=["slow"])
-    tolerance: Positive | None = Field(None, description="Ratio of rates that is no harm yet.")
-    margin: Positive | None = Field(None, description="Ratio of rates that must be ruled out.")
-    action: Literal["rollback", "hold", "notify"] = Field(
-        "rollback", description="What harm leads to."
-    )
-
-    def make(self) -> Guardrail:
-        """Make the guardrail."""
-        return Guardrail(
-            self.name, tolerance=self.tolerance, margin=self.margin, action=self.action
-        )
-
-
-class Radius(Section):
-    """How much a candidate may touch before it is proven."""
-
-    requests: Count | None = Field(None, description="Most requests of the canary.")
-    excess_events: Positive | None = Field(None, description="Most events beyond the baseline's.")
-    cost: Positive | None = Field(None, description="Most that its requests may cost.")
-
-
-class Rollout(Section):
-    """How a candidate goes out, and what brings it back."""
-
-    stages: tuple[Share, ...] = Field(
-        (0.01, 0.05, 0.25, 0.5),
-        strict=False,
-        description="Rising shares of the requests that the canary gets.",
-        examples=[["1 %", "5 %", "25 %", "50 %"]],
-    )
-    rollback_on_error: bool = Field(
-        default=True,
-        description="Whether more errors than the baseline's roll back: none is tolerated.",
-    )
-    guardrails: tuple[Watched, ...] = Field(
-        (), strict=False, description="Other events that the canary must not have oftener."
-    )
-    alpha: Share = Field(0.05, description="Chance of a false rollback, over the whole rollout.")
-    bake: Duration = Field(
-        "10 min",
-        validate_default=True,
-        description="Least duration of a stage.",
-        examples=["10 min"],
-    )
-    max_duration: Duration | None = Field(None, description="After it the rollout ends.")
-    blast_radius: Radius | None = Field(None, description="How much may be touched before a proof.")
-
-    def make(self) -> RollbackPlan:
-        """Make the plan."""
-        errors = [Guardrail("errors")] if self.rollback_on_error else []
-        radius = {} if self.blast_radius is None else self.blast_radius.model_dump()
-        return RollbackPlan(
-            self.stages,
-            guardrails=[*errors, *(each.make() for each in self.guardrails)],
-            alpha=self.alpha,
-            blast_radius=BlastRadius(**radius),
-            bake=self.bake,
-            max_duration=self.max_duration,
-        )
-
-
-class Votes(Section):
-    """Who must approve."""
-
-    votes: Count = Field(1, description="Different people who approve, at least.")
-    roles: tuple[Name, ...] = Field((), strict=False, description="For which they must speak.")
-
-    def make(self) -> Quorum:
-        """Make the quorum."""
-        return Quorum(self.votes, roles=self.roles)
 
 
 def windowed(window: str, timezone: str) -> Calendar | Rolling:

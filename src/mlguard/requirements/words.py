@@ -9,7 +9,8 @@ from mlguard.render.text import quantity
 
 if TYPE_CHECKING:
     from mlguard.requirements.model import Requirements
-    from mlguard.requirements.sections import Cost, Drift, Latency, Performance, Rollout, Rule
+    from mlguard.requirements.rollouts import Rollout
+    from mlguard.requirements.sections import Cost, Drift, Latency, Performance, Rule
 
 
 def explained(wanted: Requirements) -> Iterator[str]:
@@ -103,7 +104,8 @@ def _rule(rule: Rule) -> str:
         lasts = f"for {quantity(rule.lasts, 's')}"
     lasting = "" if rule.lasts == 1 else f" {lasts}"
     pause = f", at most every {quantity(rule.cooldown, 's')}" if rule.cooldown else ""
-    return f"{rule.do}: when {' and '.join(rule.when)} {verb} {rule.severity}{lasting}{pause}"
+    but = f", unless {' or '.join(rule.unless)} is called for" if rule.unless else ""
+    return f"{rule.do}: when {' and '.join(rule.when)} {verb} {rule.severity}{lasting}{pause}{but}"
 
 
 def _rollout(rollout: Rollout) -> str:
