@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from mlguard import Calendar, CostBudget, Price, PriceBook, reserve_all, worst
+from mlguard import Calendar, CostBudget, Guards, Price, PriceBook, reserve_all, worst
 from mlguard.integrations.metered import metered
+from production import WANTED, given
 
 if TYPE_CHECKING:
     from act4.service import Answer, Service
-    from mlguard import Check, Clock, Money, Sink, SqliteStore
+    from mlguard import Check, Clock, Money, Reference, Sink, SqliteStore
     from mlguard.budgets.reservations import Reservations
 
 BOOK: Final = PriceBook(
@@ -21,14 +21,19 @@ BOOK: Final = PriceBook(
     ],
 )
 MOST: Final = BOOK.worst_case("trees", request=1) + BOOK.worst_case("writer", input=250, output=150)
-CAP: Final = "30 USD"
 CAP_EACH: Final = "4 USD"
+"""The document caps the whole; what a client may spend of it is this service's own rule."""
 
 
-def budgets(store: SqliteStore, clock: Clock, pager: Sink) -> tuple[CostBudget, CostBudget]:
+def budgets(
+    reference: Reference, store: SqliteStore, clock: Clock, pager: Sink
+) -> tuple[CostBudget, CostBudget]:
     """Return the cap on the day's whole bill, and the caps on each client's part of it."""
-    capped = partial(
-        CostBudget,
+    guards = Guards.build(WANTED, reference=reference, store=store, sinks=[pager], clock=clock)
+    clients = CostBudget(
+        "clients",
+        CAP_EACH,
+        per="client",
         window=Calendar("day", tz="America/New_York"),
         store=store,
         on_store_error="deny",
@@ -36,7 +41,7 @@ def budgets(store: SqliteStore, clock: Clock, pager: Sink) -> tuple[CostBudget, 
         sinks=[pager],
         clock=clock,
     )
-    return capped("service", CAP), capped("clients", CAP_EACH, per="client")
+    return given(guards.cost), clients
 
 
 def reserve(client: str, service: CostBudget, clients: CostBudget) -> Reservations:

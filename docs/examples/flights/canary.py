@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlguard.rollout import BlastRadius, Guardrail, RollbackEngine, RollbackPlan
+from mlguard import Guards
+from production import WANTED, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlguard import Clock
+    from mlguard import Clock, MemoryStore, Reference
+    from mlguard.rollout import RollbackEngine
 
-DAY: Final = 86_400.0
-
-PLAN: Final = RollbackPlan(
-    [0.05, 0.1, 0.25, 0.5],
-    guardrails=[
-        Guardrail(
-            "wrong", margin=1.1, ceiling=0.6
-        ),  # the flight was late and was not said to be, or not
-        Guardrail("no board", margin=1.5, ceiling=0.3),  # answered without the departure board
-    ],
-    blast_radius=BlastRadius(requests=15_000),
-    bake=2 * DAY,
-)
+PLAN: Final = given(WANTED.rollout).make()
 
 
-def engine(version: str, clock: Clock, journal: Callable[[dict[str, Any]], None]) -> RollbackEngine:
-    """Return what judges a version against the one in production, and writes down what it is told."""
-    subject = {"service": "late-flights", "version": version}
-    return RollbackEngine(PLAN, subject=subject, baseline="champion", clock=clock, journal=journal)
+def engine(
+    version: str,
+    *,
+    reference: Reference,
+    store: MemoryStore,
+    clock: Clock,
+    journal: Callable[[dict[str, Any]], None],
+) -> RollbackEngine:
+    """Return what judges a version against the one in production, and writes down what it is told.
+
+    This is a rehearsal on flights of the past, so nobody is asked. In production the document asks
+    for two approvals first, without which there is no engine.
+    """
+    guards = Guards.build(WANTED, reference=reference, store=store, clock=clock)
+    return guards.rollout(version, environment="rehearsal", baseline="champion", journal=journal)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+import act0
 import act1
 import act2
 import act3
@@ -19,6 +20,7 @@ import story
 from terminal import Screen
 
 ACTS: Final[tuple[story.Act, ...]] = (
+    act0.play,
     act1.play,
     act2.play,
     act3.play,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mlguard import guard, worst
 from mlguard.performance import Outcomes, change_from, not_worse, realised_minus_estimated
+from production import LABELS_AFTER, WORSE
 
 if TYPE_CHECKING:
     from mlguard import Check, Clock, Measurement
     from mlguard.performance import Evaluation
-
-LABELS_AFTER: Final = timedelta(days=21)
-WORSE: Final = 0.02
 
 
 def labels(clock: Clock) -> Outcomes:

@@ -6,17 +6,15 @@ import pickle
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import canary
-import gate
 import responses
-from mlguard import ApprovalRequest, Approvals, MemoryStore, Principal, Quorum, model_card, runbook
+from mlguard import ApprovalRequest, Principal, model_card, runbook
 from mlguard.governance import digest_bytes, digest_json
+from production import WANTED, given
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping, Sequence
 
-    from mlguard import Check, Clock, Measure, Verdict
+    from mlguard import Approvals, Check, Guards, Measure, Verdict
     from mlguard.governance import Document
     from models import Model
 
@@ -27,21 +25,13 @@ PEOPLE: Final = {
 }
 """Who brings which credential: an authenticator of yours says so."""
 
+OWNER: Final = given(WANTED.owner)
 NOW: Final = datetime(2014, 1, 2, 9, tzinfo=UTC).timestamp()
-POLICY: Final = digest_json([canary.PLAN.digest, responses.LADDER.digest, gate.AUC_FLOOR])
-"""Changes when a person edits the rules, and at no retrain."""
 
 
-def desk(record: Callable[[Mapping[str, Any]], object], clock: Clock) -> Approvals:
-    """Return where approvals are asked for: one of the risk team, one of the platform team."""
-    return Approvals(
-        "late-flights",
-        MemoryStore(),
-        authenticate=PEOPLE.get,
-        quorum=Quorum(2, roles=("risk", "platform")),
-        record=record,
-        clock=clock,
-    )
+def desk(guards: Guards) -> Approvals:
+    """Return where approvals are asked for, by whom the document names."""
+    return guards.approvals("production", authenticate=PEOPLE.get)
 
 
 def digest_of(model: Model) -> str:
@@ -55,7 +45,7 @@ def request(model: Model, evidence: Verdict) -> ApprovalRequest:
         subject_digest=digest_of(model),
         action="promote",
         environment="production",
-        policy_digest=POLICY,
+        policy_digest=WANTED.digest,
         evidence_digest=digest_json(evidence),
         requester="cy",
         expires=NOW + 7 * 86_400.0,
@@ -82,6 +72,7 @@ def book(digests: Mapping[str, str]) -> Document:
         "late-flights",
         at=NOW,
         digests=digests,
+        owner=f"{OWNER.team}, {OWNER.page}",
         rollback='engine.command("abort", who="…", reason="…"), then engine.decide()',
         alarms={
             "alert": ("what the model reads has changed", "the heat map of the weeks, act 2"),

@@ -85,6 +85,11 @@ def code(module: ModuleType, start: str) -> str:
     return f"<pre><code>{escape(source[source.index(start) :].rstrip())}</code></pre>"
 
 
+def text(path: Path) -> str:
+    """Return a file as it stands."""
+    return f"<pre><code>{escape(path.read_text(encoding='utf-8').rstrip())}</code></pre>"
+
+
 def facts(sentences: Iterable[str]) -> str:
     """Return a list of sentences."""
     items = "".join(f"<li>{escape(each)}</li>" for each in sentences)

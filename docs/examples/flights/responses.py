@@ -7,19 +7,10 @@ from typing import Final
 from mlguard import Action, Response, ResponsePolicy, at_least
 from mlguard.policies.simulate import Drift, Sweep, sweep
 from mlguard.values import Measurement
+from production import WANTED, given
 
-LADDER: Final = ResponsePolicy(
-    Response(Action.ALERT, when="drift", for_=3),
-    Response(
-        Action.RETRAIN,
-        when=["drift", "estimated performance"],
-        for_=3,
-        cooldown=7 * 86_400.0,
-        unless=["rollback"],
-    ),
-    Response(Action.ROLLBACK, when="performance"),
-)
-"""Judges the last seven days, every day."""
+LADDER: Final = given(WANTED.policy())
+"""Judges the last seven days, every day, by the document's `respond`."""
 
 NAIVE: Final = ResponsePolicy(
     Response(Action.ALERT, when="drift"),

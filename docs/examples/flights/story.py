@@ -11,6 +11,7 @@ import pandas as pd
 
 import data
 import models
+from mlguard import Reference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CHAMPION_MONTHS: Final = range(1, 4)
 CANDIDATE_MONTHS: Final = range(1, 7)
 EXAM_MONTHS: Final = range(7, 13)
+DAYS: Final = dict(enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Story:
     """The same flights with the departure board joined after the rename upstream."""
     champion: models.Model
     candidate: models.Model
+    reference: Reference
+    """What the candidate read from January to June, and what it said; saved with it."""
 
     @property
     def late(self) -> NDArray[np.bool_]:
@@ -67,7 +71,7 @@ Act: TypeAlias = Callable[[Story, "terminal.Screen"], Chapter]
 
 def prepare(screen: terminal.Screen) -> Story:
     """Read the data, join the features, train the models."""
-    with screen.steps(6) as step:
+    with screen.steps(7) as step:
         with step("Reading 336,776 flights"):
             rows = data.load()
         with step("Building the departure board"):
@@ -77,11 +81,19 @@ def prepare(screen: terminal.Screen) -> Story:
             champion = models.train_champion(_of(flights, CHAMPION_MONTHS))
         with step("Training the candidate on January to June"):
             candidate = models.train_candidate(_of(flights, CANDIDATE_MONTHS))
+        with step("Counting what the candidate read"):
+            read = _of(flights, CANDIDATE_MONTHS)
+            reference = Reference.fit(seen(read, candidate.predict(read)))
         with step("Setting the exam: July to December"):
             exam = _of(flights, EXAM_MONTHS)
         with step("Breaking the departure board for one candidate"):
             broken_exam = models.join_feed(_of(rows, EXAM_MONTHS), models.break_feed(feed))
-    return Story(flights, exam, broken_exam, champion, candidate)
+    return Story(flights, exam, broken_exam, champion, candidate, reference)
+
+
+def seen(flights: pd.DataFrame, score: NDArray[np.float64]) -> pd.DataFrame:
+    """Return what a model read of flights, and what it said, as the data check looks at it."""
+    return flights[models.LIVE].assign(score=score, weekday=flights["weekday"].map(DAYS))
 
 
 def _of(flights: pd.DataFrame, months: range) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from late_labels import LABELS_AFTER
 from models import SEED
+from production import LABELS_AFTER
 
 if TYPE_CHECKING:
     from story import Story

@@ -163,15 +163,21 @@ class Requirements(Section):
         """Make the policy of `respond`, if there is one."""
         if not self.respond:
             return None
+        actions = [rule.do for rule in self.respond]
+        names = [
+            rule.do if actions.count(rule.do) == 1 else f"{rule.do} on {' and '.join(rule.when)}"
+            for rule in self.respond
+        ]
         responses = []
         for place, rule in enumerate(self.respond):
-            others = {each.do for each in self.respond if each is not rule}
+            others = sorted({*actions} - {rule.do})
             for action in rule.unless:
                 if action not in others:
-                    allowed = f"an action of another rule, {among(action, sorted(others))}"
+                    allowed = "an action of another rule"
+                    allowed += f", {among(action, others)}" if others else ""
                     raise refusal(f"respond[{place}].unless", action, allowed)
-            held = [each.name for each in self.respond if each.do in rule.unless]
-            responses.append(rule.make([name for name in held if name != rule.name]))
+            held = [name for name, do in zip(names, actions, strict=True) if do in rule.unless]
+            responses.append(rule.make(names[place], held))
         return ResponsePolicy(*responses, clock=clock)
 
     def explain(self) -> str:

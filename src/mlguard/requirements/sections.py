@@ -327,12 +327,7 @@ class Rule(Section):
         (), description="Actions of other rules: while one is called for, this is not taken."
     )
 
-    @property
-    def name(self) -> str:
-        """Name of the response."""
-        return f"{self.do} on {' and '.join(self.when)}"
-
-    def make(self, unless: Sequence[str] = ()) -> Response:
+    def make(self, name: str | None = None, unless: Sequence[str] = ()) -> Response:
         """Make the response; `unless` are the names of those that withhold it."""
         if self.do.lower() in {"none", "resolve"}:
             raise refusal("do", self.do, "an action; an alert is resolved by itself")
@@ -343,7 +338,7 @@ class Rule(Section):
             for_=self.lasts,
             cooldown=self.cooldown or 0.0,
             unless=unless,
-            name=self.name,
+            name=name,
         )
 
 

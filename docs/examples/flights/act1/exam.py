@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from charts import ends, leaves
-from gate import release_gate
-from mlguard import Verdict
+from gate import LIKELY, release_gate
+from mlguard import Guards, MemoryStore, Verdict
 from mlguard.performance import compare, evaluate
+from production import WANTED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,6 @@ METRICS: Final = {
     "log_loss": "Log loss",
     "brier": "Brier score",
 }
-CUT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Candidate:
 
     @property
     def part(self) -> dict[str, Verdict]:
-        """The three guards of the gate, by name."""
+        """The guards of the gate, by name."""
         return {each.name: each for each in self.verdict.causes if isinstance(each, Verdict)}
 
     @property
@@ -108,6 +108,7 @@ class Exam:
 def sit(story: Story, screen: Screen) -> Exam:
     """Let all models sit the exam."""
     late, day = story.late, story.day
+    guards = Guards.build(WANTED, reference=story.reference, store=MemoryStore())
     with screen.steps(5) as step:
         with step(f"Predicting {len(story.exam):,} flights that no model has seen"):
             champion = story.champion.predict(story.exam)
@@ -124,7 +125,9 @@ def sit(story: Story, screen: Screen) -> Exam:
                 }
             with step(f"Asking the gate: {name}"):
                 origin = story.exam["origin"].astype(str)
-                verdict = release_gate(late, champion, prediction, origin, day)()
+                verdict = release_gate(
+                    late, champion, prediction, guards=guards, origin=origin, day=day
+                )()
             candidates.append(Candidate(key, name, prediction, scores, verdict))
     own = {
         metric: evaluate(late, _as_asked(champion, metric), loss=metric, cluster=day).overall
@@ -160,4 +163,4 @@ def _score(
 
 
 def _as_asked(chance: NDArray[np.float64], metric: str) -> NDArray[np.float64] | NDArray[np.bool_]:
-    return chance >= CUT if metric == "accuracy" else chance
+    return chance >= LIKELY if metric == "accuracy" else chance

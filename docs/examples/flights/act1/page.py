@@ -136,7 +136,7 @@ def _code() -> str:
     return report.section(
         "The gate",
         "All of it. This is what a team writes down once and calls in its training script.",
-        report.code(gate, "AUC_FLOOR: Final"),
+        report.code(gate, "MARGIN: Final"),
     )
 
 

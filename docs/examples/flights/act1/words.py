@@ -10,6 +10,7 @@ from act1.exam import slice_of
 from charts import ends, leaves, signed
 from data import AIRPORTS
 from mlguard import Severity
+from production import FLOOR
 
 if TYPE_CHECKING:
     from act1.exam import Candidate, Exam
@@ -61,9 +62,9 @@ def improved(exam: Exam) -> bool:
 def why(candidate: Candidate) -> str:
     """Say in a few sentences why the gate passed or stopped a candidate."""
     if candidate.verdict.ok:
-        auc, gain = candidate.scores["roc_auc"].value, candidate.scores["roc_auc"].difference
+        accuracy, gain = candidate.scores["accuracy"].value, candidate.scores["roc_auc"].difference
         return (
-            f"AUC {number(auc.value)}, proven to be at least the {gate.AUC_FLOOR:.2f} that is asked, and {number(gain.value)} above the champion’s. "
+            f"Accuracy {number(accuracy.value)}, at least the {FLOOR} that production.yaml asks for, and the AUC is {number(gain.value)} above the champion’s. "
             f"At each of {len(candidate.slices)} airports the whole interval of the difference in log loss stays below the limit of {gate.MARGIN}."
         )
     if not candidate.stopped_at:

@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 
 from data_check import data_check
-from mlguard.drift import Reference
-from models import LIVE
-from story import CANDIDATE_MONTHS
+from mlguard import Guards, MemoryStore
+from production import WANTED, given
+from story import seen
 
 if TYPE_CHECKING:
     from mlguard import Verdict
-    from mlguard.drift import DriftReport
+    from mlguard.drift import DriftReport, Reference
+    from mlguard.requirements import DriftGuard
     from story import Story
     from terminal import Screen
 
-COLUMNS: Final = [*LIVE, "score"]
-DAYS: Final = dict(enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")))
 FIRST: Final = pd.Timestamp("2013-07-01", tz="America/New_York")
 WEEKS: Final = 26
 BROKEN: Final = 20
@@ -56,34 +55,30 @@ class Weeks:
 def count(story: Story, screen: Screen) -> Weeks:
     """Count the reference and every week after it, and ask about each."""
     flights = story.flights
-    with screen.steps(3) as step:
+    guards = Guards.build(WANTED, reference=story.reference, store=MemoryStore())
+    drift = given(guards.drift)
+    with screen.steps(2) as step:
         with step("Scoring the year with the new model"):
-            seen = _as_seen(flights, story.candidate.predict(flights))
+            read = seen(flights, story.candidate.predict(flights))
             weeks = (flights["due"] * 60 - FIRST.timestamp()) // pd.Timedelta(
                 weeks=1
             ).total_seconds()
-        with step("Counting the first half of the year"):
-            reference = Reference.fit(seen[flights["month"].isin(CANDIDATE_MONTHS)])
-        with step(f"Comparing {WEEKS} weeks with it"):
+        with step(f"Comparing {WEEKS} weeks with January to June"):
             of_broken = flights[weeks == BROKEN]
             in_km = of_broken.assign(distance=of_broken["distance"] * KILOMETRES)
             score = story.candidate.predict(in_km)
-            compared = [_week(reference, place, seen[weeks == place]) for place in range(WEEKS)]
+            compared = [_week(drift, place, read[weeks == place]) for place in range(WEEKS)]
             unbroken = compared[BROKEN]
-            compared[BROKEN] = _week(reference, BROKEN, _as_seen(in_km, score))
+            compared[BROKEN] = _week(drift, BROKEN, seen(in_km, score))
     late = of_broken["late"].to_numpy()
-    scores = (seen.loc[weeks == BROKEN, "score"].to_numpy(), score)
+    scores = (read.loc[weeks == BROKEN, "score"].to_numpy(), score)
     first, second = (float(-np.log(np.where(late, each, 1 - each)).mean()) for each in scores)
-    return Weeks(reference, tuple(compared), unbroken, (first, second))
+    return Weeks(story.reference, tuple(compared), unbroken, (first, second))
 
 
-def _as_seen(flights: pd.DataFrame, score: np.ndarray) -> pd.DataFrame:
-    return flights[LIVE].assign(score=score, weekday=flights["weekday"].map(DAYS))
-
-
-def _week(reference: Reference, place: int, flights: pd.DataFrame) -> Week:
+def _week(drift: DriftGuard, place: int, flights: pd.DataFrame) -> Week:
     monday = FIRST + pd.DateOffset(weeks=place)
-    profile = reference.profile()
+    profile = drift.reference.profile()
     profile.observe_many(flights, at=monday + pd.DateOffset(days=7))
-    report = reference.compare(profile)
+    report = drift.compare(profile)
     return Week(f"{monday.day} {monday:%b}", report, data_check(report)())

@@ -11,6 +11,7 @@ import serving
 from act3 import service, traffic, words
 from act3.moments import LIMITED
 from axes import Axis, Line, Stretch
+from production import WANTED, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +82,7 @@ def _burn(served: Served) -> str:
     ]
     return report.section(
         "How often it failed",
-        f"How many times faster than the SLO of {words.percent(serving.SLO, 1)} allows requests failed, over the last hour and over its last twelfth. "
+        f"How many times faster than the SLO of {words.percent(given(WANTED.errors).slo, 1)} allows requests failed, over the last hour and over its last twelfth. "
         f"The first alert pages while both are beyond {served.alert:g} (dashed): 2 % of the budget of 30 days in an hour. "
         "The long window keeps a few errors from waking anyone, the short one ends the alert soon after the trouble.",
         _figure(
@@ -143,7 +144,7 @@ def _code() -> str:
     return report.section(
         "The guard",
         "All of it. The app behind it is any ASGI app: FastAPI, Starlette, Litestar, or fifteen lines as here.",
-        report.code(serving, "LIMITS: Final"),
+        report.code(serving, "def service_check"),
     )
 
 

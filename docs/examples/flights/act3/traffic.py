@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 from act3.moments import Moment, Phase, Served
 from act3.service import Board, service
 from act3.simulated import SkippingClock, SkippingLoop
+from mlguard import Guards, MemoryStore
 from models import SEED
-from serving import budgets, guarded, service_check
+from production import WANTED, given
+from serving import guarded, service_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,19 +59,20 @@ def serve(story: Story, screen: Screen) -> Served:
         asyncio.Runner(loop_factory=lambda: SkippingLoop(clock)) as runner,
     ):
         with step(f"Counting the {BEFORE.days} days before"):
-            past = _past(clock)
-        latency, errors = budgets(clock)
-        errors += past
-        app = guarded(service(story.candidate, board), latency, errors, clock)
-        look = partial(_look, service_check(latency, errors), errors)
+            guards = Guards.build(
+                WANTED, reference=story.reference, store=MemoryStore(), clock=clock
+            )
+            errors = given(guards.errors)
+            _past(clock, errors)
+        app = guarded(service(story.candidate, board), guards, clock)
+        look = partial(_look, service_check(guards), errors)
         moments, statuses, marked = runner.run(_play(app, board, look, step))
     rate = errors.alerts[0].burn_rate(errors.period.seconds)
     return Served(PHASES, tuple(moments), statuses, marked, rate)
 
 
-def _past(clock: SkippingClock) -> ErrorBudget:
+def _past(clock: SkippingClock, errors: ErrorBudget) -> None:
     """Count the days before by the hour, and the last of them by five minutes."""
-    _, errors = budgets(clock)
     last_day = timedelta(days=1)
     batches = [HOUR] * ((BEFORE - last_day) // HOUR) + [BATCH] * (last_day // BATCH)
     counted = 0
@@ -79,7 +82,6 @@ def _past(clock: SkippingClock) -> ErrorBudget:
         bad = (counted + requests) // ONE_BAD_IN - counted // ONE_BAD_IN
         errors.observe_counts(good=requests - bad, bad=bad)
         counted += requests
-    return errors
 
 
 def _look(check: Check, errors: ErrorBudget, at: float) -> Moment:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from act3.service import SLOWER
 from charts import leaves
-from serving import LIMITS
+from production import WANTED, given
 
 if TYPE_CHECKING:
     from act3.moments import Change, Incident, Moment, Phase, Served
@@ -116,7 +116,7 @@ def counts(served: Served) -> str:
 
 def limits() -> dict[str, float]:
     """Return the limit of each quantile by its name."""
-    return {f"p{100 * q:g}": limit for q, limit in LIMITS.items()}
+    return {f"p{100 * q:g}": limit for q, limit in given(WANTED.latency).limits.items()}
 
 
 def seconds(value: float) -> str:

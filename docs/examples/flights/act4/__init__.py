@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-import bill
 from act4 import page, words
 from act4.day import live
 from act4.events import events
 from act4.questions import HOUR, LOOP
-from mlguard import Money
+from production import CAP
 from story import Chapter
 from terminal import STYLE
 
@@ -44,7 +43,7 @@ def play(story: Story, screen: Screen) -> Chapter:
 
 def _show(day: Day, screen: Screen) -> None:
     looks = [day.at(hour * HOUR) for hour in SHOWN]
-    title = f"{len(day.calls):,} questions on a day, {words.usd(Money(bill.CAP))} at most"
+    title = f"{len(day.calls):,} questions on a day, {words.usd(CAP)} at most"
     screen.table(
         title,
         ["time", "spent", "forecast for midnight", "80 % interval", "verdict", "refused"],

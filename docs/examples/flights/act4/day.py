@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from act4.questions import Question
     from act4.service import Service
-    from mlguard import CostBudget
+    from mlguard import CostBudget, Reference
     from story import Story
     from terminal import Screen
 
@@ -44,7 +44,7 @@ def live(story: Story, screen: Screen) -> Day:
         with step("Predicting the flights of two days"):
             flights, questions = ask(story)
         lost = next(each for each in questions if each.at >= LOST_AT)
-        desk = _Desk(service(flights), store, lost)
+        desk = _Desk(service(flights), story.reference, store, lost)
         for start in np.arange(0.0, DAY, PART):
             with step(f"{start / HOUR:.0f} to {(start + PART) / HOUR:.0f} h"):
                 for at in np.arange(start, start + PART, LOOK_EVERY):
@@ -70,10 +70,12 @@ class _Desk:
         "_store",
     )
 
-    def __init__(self, answer: Service, store: SqliteStore, lost: Question) -> None:
+    def __init__(
+        self, answer: Service, reference: Reference, store: SqliteStore, lost: Question
+    ) -> None:
         self._answer, self._store, self._lost = answer, store, lost
         self._clock, self._pager = ManualClock(DATE.timestamp()), RecordingSink()
-        self._budgets = bill.budgets(store, self._clock, self._pager)
+        self._budgets = bill.budgets(reference, store, self._clock, self._pager)
         self._paid = bill.paid(answer, *self._budgets)
         self._check = bill.bill_check(*self._budgets)
         self._calls: list[Call] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import bill
 from act4.questions import LOOP
 from mlguard import Money
+from production import CAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,9 +144,9 @@ class Day:
     def spent_alone(self) -> Call:
         """The first call that the service's cap would have refused, were it the only one."""
         before = accumulate((each.price for each in self.calls), initial=NOTHING)
-        cap = Money(bill.CAP)
+
         return next(
-            call for call, spent in zip(self.calls, before, strict=False) if spent + bill.MOST > cap
+            call for call, spent in zip(self.calls, before, strict=False) if spent + bill.MOST > CAP
         )
 
     @property

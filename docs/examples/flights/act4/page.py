@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import bill
 import over_time
+import production
 import report
 from act4 import words
 from act4.bars import bars
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from act4.moments import Day, Look
 
-CAP: Final = float(Money(bill.CAP).amount)
+CAP: Final = float(production.CAP.amount)
 STRETCH: Final = Stretch(
     DAY,
     [(hour * HOUR, f"{hour}:00") for hour in range(0, 25, 3)],

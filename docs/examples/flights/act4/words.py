@@ -9,6 +9,7 @@ from act4.moments import total
 from act4.questions import HOUR, LOOP, MINUTE
 from charts import ends
 from mlguard import Money, Severity
+from production import CAP
 
 if TYPE_CHECKING:
     from act4.moments import Day, Look
@@ -49,7 +50,7 @@ def served(day: Day) -> str:
     others = [each for each in day.others.calls if each.question.at >= alone]
     return (
         f"{len(day.parts) - 1} clients asked {len(day.others.calls):,} questions; {len(day.others.refused) or 'none'} of them {'were' if day.others.refused else 'was'} refused. "
-        f"The day came to {day.spent:.2f} USD of {usd(Money(bill.CAP))}. Without caps it would have been {usd(total(day.calls))}. "
+        f"The day came to {day.spent:.2f} USD of {usd(CAP)}. Without caps it would have been {usd(total(day.calls))}. "
         f"With the cap on the whole alone, the loop would have spent it by {clock(alone)}, and these clients would have been refused {len(others):,} times."
     )
 

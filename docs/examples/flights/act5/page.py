@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import late_labels
 import report
 from act5 import words
-from late_labels import LABELS_AFTER, WORSE
 from mlguard.performance import history_html
+from production import LABELS_AFTER, WORSE
 from truth import MADE_LATE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _history(autumn: Autumn) -> str:
 
 def _code() -> str:
     return report.section(
-        "The checks", "All of them, asked on Mondays.", report.code(late_labels, "LABELS_AFTER: ")
+        "The checks", "All of them, asked on Mondays.", report.code(late_labels, "def labels(")
     )
 
 

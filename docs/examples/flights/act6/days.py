@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 import truth
-from late_labels import LABELS_AFTER, WORSE
-from mlguard import Measurement, at_least, guard, require
+from mlguard import Guards, Measurement, MemoryStore, at_least, guard, require
 from mlguard.drift import Reference
 from mlguard.performance import Estimate, Outcomes
 from mlguard.policies.simulate import backtest
+from production import FLOOR, LABELS_AFTER, WANTED, given
 from responses import LADDER, NAIVE, tradeoff
 from truth import DAY, FIRST, LAST, SUMMER
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlguard import Decision, Verdict
     from mlguard.drift import Profile
     from mlguard.policies.simulate import Sweep
+    from mlguard.requirements import DriftGuard
     from story import Story
     from terminal import Screen
 
@@ -43,7 +44,6 @@ class Response:
     times: Sequence[float]
     decisions: dict[str, list[Decision]]
     sweep: Sweep
-    floor: float
 
     @property
     def naive(self) -> list[Decision]:
@@ -62,18 +62,15 @@ class Signals:
 
     days: dict[int, pd.DataFrame]
     profiles: dict[int, Profile]
-    reference: Reference
+    drift: DriftGuard
     estimate: Estimate
-    floor: float
 
     def verdicts(self, day: int, width: int, outcomes: Outcomes) -> tuple[Verdict, ...]:
         """Judge the days up to one: inputs, estimated accuracy, and accuracy by the labels that have come."""
         now, days = FIRST + (day + 1) * DAY, range(day - width + 1, day + 1)
-        drift = self.reference.compare(
-            reduce(add, [self.profiles[each] for each in days])
-        ).verdict()
+        drift = self.drift.compare(reduce(add, [self.profiles[each] for each in days])).verdict()
         score = np.concatenate([self.days[each]["score"].to_numpy() for each in days])
-        floor = require(LEAST, at_least(self.floor))
+        floor = require(LEAST, at_least(FLOOR))
         estimated = self.estimate.estimate(score, at=now)["accuracy"]
         realised = outcomes.measure(now)[0]
         return (
@@ -93,8 +90,8 @@ def live(story: Story, screen: Screen) -> Response:
             days = {int(float(str(day))): rows for day, rows in flights.groupby("day")}
             reference = Reference.fit(summer[READ])
             profiles = {day: reference.profile(rows[READ]) for day, rows in days.items()}
-            floor = estimate.reference["accuracy"].value - WORSE
-            signals = Signals(days, profiles, reference, estimate, floor)
+            guards = Guards.build(WANTED, reference=reference, store=MemoryStore())
+            signals = Signals(days, profiles, given(guards.drift), estimate)
         with step("Judging every day, alone and with the six before it"):
             judged = range(7 * SUMMER, 7 * LAST)
             times = [FIRST + (day + 1) * DAY for day in judged]
@@ -112,8 +109,8 @@ def live(story: Story, screen: Screen) -> Response:
                 for day, rows in sorted(days.items())
                 if day < 7 * SUMMER
             ]
-            found = tradeoff(each_day, floor)
-    return Response(times, decisions, found, floor)
+            found = tradeoff(each_day, FLOOR)
+    return Response(times, decisions, found)
 
 
 def _labelled(flights: pd.DataFrame, width: int) -> Outcomes:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from mlguard import Action
+from production import FLOOR
 from truth import CHANGED, FIRST, WEEK
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def balance(response: Response) -> str:
     """Say what the trade-off is."""
     quick, calm = response.sweep.tried[0], response.sweep.tried[-1]
     return (
-        f"How many bad days before an alert? Each day of the summer was held against the floor of {response.floor:.3f}, in 50 simulated years and with eight points of accuracy lost. "
+        f"How many bad days before an alert? Each day of the summer was held against the floor of {FLOOR:.3f}, in 50 simulated years and with eight points of accuracy lost. "
         f"After one bad day: {quick.simulation.false_alarms.value:.1f} false alarms a month, and a mean delay of {quick.simulation.delay / 86_400:.1f} days. "
         f"After {calm.parameters['days']}: {calm.simulation.false_alarms.value:.2f}, and {calm.simulation.delay / 86_400:.1f} days. "
         f"choose(false_alarms_per_month=1) takes {_chosen(response)}."

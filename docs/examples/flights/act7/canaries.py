@@ -9,7 +9,7 @@ import numpy as np
 
 from canary import engine
 from data import FEED
-from mlguard import Action
+from mlguard import Action, MemoryStore
 from mlguard.rollout import Splitter
 from mlguard.testing import ManualClock
 
@@ -115,7 +115,13 @@ def _rollout(
     place = np.array([splitter.place(flight) for flight in range(len(due))])
     clock = ManualClock(hours[0] * HOUR)
     journal: list[dict[str, Any]] = []
-    judge = engine(name, clock, journal.append)
+    judge = engine(
+        name,
+        reference=story.reference,
+        store=MemoryStore(),
+        clock=clock,
+        journal=journal.append,
+    )
     steps = []
     for hour in range(hours[0], hours[-1] + 1):
         rows = slice(*np.searchsorted(hours, [hour, hour + 1]))

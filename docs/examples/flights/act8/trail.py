@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import record
 from gate import release_gate
-from mlguard import ConfigurationError, GuardBreached, Ledger, approved
+from mlguard import ConfigurationError, GuardBreached, Guards, Ledger, MemoryStore, approved
 from mlguard.performance import evaluate
 from mlguard.testing import ManualClock
+from production import WANTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,11 +74,20 @@ def keep(story: Story, chapters: Sequence[Chapter], folder: Path, screen: Screen
             origin = story.exam["origin"].to_numpy()
             better = story.candidate.predict(story.exam)
             champion = story.champion.predict(story.exam)
-            evidence = release_gate(story.late, champion, better, origin, story.day)()
+            guards = Guards.build(
+                WANTED,
+                reference=story.reference,
+                store=MemoryStore(),
+                ledger=ledger,
+                clock=clock,
+            )
+            evidence = release_gate(
+                story.late, champion, better, guards=guards, origin=origin, day=story.day
+            )()
             request = record.request(story.candidate, evidence)
-            desk = record.desk(ledger.append, clock)
+            desk = record.desk(guards)
             steps = _ask(story, desk, request, clock)
-            digests = {"model": record.digest_of(story.candidate), "policy": record.POLICY}
+            digests = {"model": record.digest_of(story.candidate), "requirements": WANTED.digest}
             metrics = [
                 evaluate(story.late, better, loss=loss, by={"origin": origin}, cluster=story.day)
                 for loss in ("roc_auc", "log_loss")
@@ -102,7 +112,7 @@ def _ask(
             request,
             action="promote",
             environment="production",
-            policy_digest=record.POLICY,
+            policy_digest=WANTED.digest,
             subject_digest=record.digest_of(model),
             consume=consume,
         )
