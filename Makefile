@@ -50,13 +50,13 @@ test-versions: $(READY)  ## the tests on every Python found, and at the lowest d
 	$(BIN)/python tests/versions.py
 
 # What does not fit into one environment with the rest has its own under .venvs/.
-APART := airflow mlflow prefect
+APART := airflow dagster mlflow prefect
 .venvs/%/ready: pyproject.toml | $(READY)
 	@rm -rf .venvs/$* && $(BIN)/python -m venv --without-pip .venvs/$*
 	@{ $(call install,.venvs/$*,--editable . --group $*); } && touch $@ || \
 		echo '$* cannot be installed here: its tests will skip'
 
-integrations: $(APART:%=.venvs/%/ready)  ## the tests of Airflow, MLflow and Prefect, each in its own environment
+integrations: $(APART:%=.venvs/%/ready)  ## the tests of Airflow, Dagster, MLflow and Prefect, each in its own environment
 	@missing=0; for name in $(APART); do \
 		python=.venvs/$$name/bin/python; \
 		test -e .venvs/$$name/ready || { python=$(BIN)/python; missing=$$((missing + 1)); }; \

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,20 +18,24 @@ from mlguard import (
     Action,
     ConfigurationError,
     Decision,
+    GuardBreached,
+    GuardUnknown,
     MemoryStore,
     MissingDependencyError,
+    Severity,
     StateConflict,
+    Verdict,
 )
 from mlguard.integrations.mlflow import MlflowAlias
 from mlguard.rollout import Acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # MLflow and what it stands on warn of each other's ways.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "mlflow" / "release.py"
 NAMES = count()
 
 
@@ -185,6 +193,130 @@ def test_an_unknown_version_passes_mlflows_error_on(registry: tuple[Any, str]) -
     with pytest.raises(MlflowException, match="70"):
         odd.promote()
     assert champion(registry) == "6"
+
+
+# The example: a candidate is judged beside the champion, and what is judged is logged.
+
+
+@pytest.fixture
+def example(uri: str, tmp_path: Path) -> tuple[Any, Any]:
+    """The example and a client, in an experiment of its own, with a champion and a better one."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    spec = importlib.util.spec_from_file_location("release", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.MODEL = f"eta-{next(NAMES)}"  # type: ignore[attr-defined]
+    module.EXPERIMENT = client.create_experiment(module.MODEL, tmp_path.as_uri())  # type: ignore[attr-defined]
+    client.create_registered_model(module.MODEL)
+    for alias, traffic in (("champion", 0.2), ("challenger", 1.0)):
+        enter(module, client, alias, traffic)
+    return module, client
+
+
+def enter(module: Any, client: Any, alias: str, traffic: float) -> Any:
+    weights = {"wind": 1.0, "traffic": traffic}
+    version = module.register(client, weights, module.rows(1)[0])
+    client.set_registered_model_alias(module.MODEL, alias, version.version)
+    return version
+
+
+def test_a_challenger_that_passes_is_on_record_and_becomes_champion(example: Any) -> None:
+    module, client = example
+    verdict = module.release(client, *module.rows(2))
+    assert verdict.severity is Severity.OK
+    run = module.fetch(client, "challenger")[0].run_id
+    told = json.loads(kept(client, run, "verdict.json"))
+    assert Verdict.from_dict(told) == verdict
+    assert kept(client, run, "verdict.txt") == verdict.explain()
+    assert "roc_auc" in kept(client, run, "model-card.md")
+    for page in ("drift.html", "model-card.html"):
+        assert kept(client, run, page).startswith("<!doctype html>")
+    assert 0.75 < client.get_run(run).data.metrics["roc_auc"] < 0.85
+    module.promote(client)
+    assert champion((client, module.MODEL)) == "2"
+
+
+def kept(client: Any, run: str, name: str) -> str:
+    return Path(client.download_artifacts(run, f"mlguard/{name}")).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "moved", "breach"),
+    [(-1.0, 0.0, {"good enough", "no worse"}), (1.0, 0.6, {"drift"})],
+    ids=["a bad model", "data that drifted"],
+)
+def test_a_challenger_that_does_not_pass_stays_one_and_is_found(
+    example: Any, traffic: float, moved: float, breach: set[str]
+) -> None:
+    module, client = example
+    version = enter(module, client, "challenger", traffic)
+    verdict = module.release(client, *module.rows(2, moved))
+    assert {c.name for c in verdict.causes if c.severity is Severity.BREACH} == breach
+    with pytest.raises(GuardBreached):
+        module.promote(client)
+    assert champion((client, module.MODEL)) == "1"
+    found = client.search_runs([module.EXPERIMENT], "tags.`mlguard.severity` = 'BREACH'")
+    assert [run.info.run_id for run in found] == [version.run_id]
+
+
+@pytest.mark.parametrize(
+    ("severity", "raised", "after"),
+    [
+        ("WARN", None, "2"),
+        ("UNKNOWN", GuardUnknown, "1"),
+        ("DOUBT", GuardUnknown, "1"),
+    ],
+)
+def test_what_promotes_and_what_does_not(
+    example: Any, severity: str, raised: type[Exception] | None, after: str
+) -> None:
+    module, client = example
+    module.worst = lambda *_, **__: (
+        lambda: {
+            "WARN": Verdict("release", Severity.WARN, "a little worse"),
+            "UNKNOWN": Verdict("release", Severity.UNKNOWN, "too few rows"),
+            "DOUBT": Verdict(
+                "release", Severity.WARN, "?", low=Severity.WARN, high=Severity.BREACH
+            ),
+        }[severity]
+    )
+    module.release(client, *module.rows(2))
+    with nullcontext() if raised is None else pytest.raises(raised):
+        module.promote(client)
+    assert champion((client, module.MODEL)) == after
+
+
+def test_an_alias_that_somebody_moved_after_it_was_judged_stays_there(example: Any) -> None:
+    module, client = example
+    third = enter(module, client, "other", 1.1)
+    module.release(client, *module.rows(2))
+
+    def moved() -> None:
+        client.set_registered_model_alias(module.MODEL, "champion", str(third.version))
+
+    with pytest.raises(StateConflict, match="is at version 3"):
+        module.promote(Meddler(client, after=moved))
+    assert champion((client, module.MODEL)) == "3"
+
+
+@pytest.mark.parametrize("what", ["model", "reference", "verdict"])
+def test_what_was_swapped_after_it_was_judged_is_not_promoted(example: Any, what: str) -> None:
+    module, client = example
+    module.release(client, *module.rows(2))
+    run = module.fetch(client, "challenger")[0].run_id
+    file, part = {
+        "model": ("model/weights.json", "model"),
+        "reference": ("model/reference.json", "model"),
+        "verdict": ("mlguard/verdict.json", "verdict"),
+    }[what]
+    client.log_dict(run, Verdict("release", Severity.OK, "trust me").to_dict(), file)
+    with pytest.raises(RuntimeError, match=f"the {part} of version 2 is not what was judged"):
+        module.promote(client)
+    assert champion((client, module.MODEL)) == "1"
 
 
 # Without MLflow.
