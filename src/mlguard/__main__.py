@@ -15,6 +15,7 @@ import mlguard
 from mlguard import commands as ours
 from mlguard.errors import LedgerCorrupted
 from mlguard.governance import commands as governance
+from mlguard.requirements import commands as requirements
 from mlguard.values import Severity, Verdict
 
 if TYPE_CHECKING:
@@ -34,9 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="exit codes: 0 ok or warn, 1 breach, 2 usage, 3 unknown",
     )
     explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
+    requirements.add_to(commands)
     ours.add_to(commands)
     given = parser.parse_args(arguments)
-    run = {"explain": _explain, "simulate": _simulate, "replay": _replay, "ledger": _ledger}
+    run = {
+        "explain": _explain,
+        "init": _init,
+        "simulate": _simulate,
+        "replay": _replay,
+        "ledger": _ledger,
+    }
     return run[given.command](given)
 
 
@@ -53,6 +61,16 @@ def _explain(given: argparse.Namespace) -> int:
     if verdict.severity is Severity.BREACH:
         return BREACHED
     return UNKNOWN if verdict.in_doubt else PASSED
+
+
+def _init(given: argparse.Namespace) -> int:
+    try:
+        _print(requirements.drafted(given))
+    except OSError as error:
+        return _refuse(f"cannot read or write {error.filename}: {error.strerror}")
+    except (ValueError, ImportError) as error:
+        return _refuse(str(error))
+    return PASSED
 
 
 def _simulate(given: argparse.Namespace) -> int:

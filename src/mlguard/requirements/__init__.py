@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlguard.requirements.draft import scaffold
 from mlguard.requirements.guards import Guards
 from mlguard.requirements.mistakes import InvalidRequirements, Mistake
 from mlguard.requirements.model import Requirements
@@ -15,4 +16,5 @@ __all__ = [
     "Mistake",
     "ReloadReport",
     "Requirements",
+    "scaffold",
 ]

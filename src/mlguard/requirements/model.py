@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
 from mlguard.arguments import refusal
 from mlguard.governance.digests import digest_json
@@ -41,6 +41,14 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock
 
 
+def _version(value: object) -> object:
+    """Refuse other forms. The short form is version 0, and is migrated by `flat`."""
+    if isinstance(value, bool) or value != 1:
+        newer = isinstance(value, int) and value > 1
+        raise ValueError("1, unless a newer mlguard reads it" if newer else "the whole number 1")
+    return value
+
+
 class Requirements(Section):
     """What a service must hold in production, and what follows if it does not. Immutable.
 
@@ -66,7 +74,9 @@ class Requirements(Section):
         mlguard.requirements.mistakes.InvalidRequirements: latency.p98 = '50': must be ...
     """
 
-    version: Literal[1] = Field(description="Of the form of this document.")
+    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="Of the form of this document."
+    )
     service: Name = Field(description="Name of the service.", examples=["fraud-scorer"])
     owner: Owner | None = Field(None, description="Who answers for it.")
     latency: Latency | None = Field(None, description="How fast answers must be.")
