@@ -6,5 +6,6 @@ from mlguard.drift.streams.adwin import Adwin
 from mlguard.drift.streams.detector import Change
 from mlguard.drift.streams.e_detector import EDetector
 from mlguard.drift.streams.page_hinkley import PageHinkley
+from mlguard.drift.streams.scan import ScanGLR
 
-__all__ = ["Adwin", "Change", "EDetector", "PageHinkley"]
+__all__ = ["Adwin", "Change", "EDetector", "PageHinkley", "ScanGLR"]
