@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlguard.arguments import choice, refusal
+from mlguard.arguments import choice
 from mlguard.drift.streams.detector import Change, Detector, OnMissing, rate
 from mlguard.drift.streams.families import FAMILIES
-from mlguard.drift.streams.thresholds import lowest_threshold, threshold
+from mlguard.drift.streams.thresholds import heights, threshold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,18 @@ class ScanGLR(Detector):
         (1001, 1080)
     """
 
-    __slots__ = ("_bounds", "_family", "_high", "_low", "_n", "_origin", "_rows", "_sums")
+    __slots__ = (
+        "_bounds",
+        "_family",
+        "_heights",
+        "_high",
+        "_low",
+        "_n",
+        "_origin",
+        "_rows",
+        "_sums",
+        "_whole",
+    )
 
     _kind = "scan_glr"
     _kept = ("_n", "_origin", "_rows", "_sums")
@@ -72,8 +83,10 @@ class ScanGLR(Detector):
     ) -> None:
         self._family = FAMILIES[choice("family", family, *FAMILIES)]
         self._low, self._high = self._family.lowest, self._family.highest
+        self._whole = self._family.whole
         every = rate(false_alarm_every)
-        least = lowest_threshold(family, every)
+        self._heights = heights(family, every)
+        least = min(self._heights[1])
         self._bounds = [least - _eased(_LONGEST << r) for r in range(_LEVELS)]
         super().__init__(family=family, false_alarm_every=every, on_missing=on_missing)
 
@@ -232,14 +245,7 @@ class ScanGLR(Detector):
         return before
 
     def _needed(self, mean: float) -> float:
-        return threshold(self.settings["family"], self.settings["false_alarm_every"], mean)
-
-    def _check(self, name: str, number: float) -> None:
-        super()._check(name, number)
-        if self._family.whole and number != int(number):
-            raise refusal(
-                name, number, f"a whole number, as the family is {self.settings['family']}"
-            )
+        return threshold(self.settings["family"], self._heights, mean)
 
     @property
     def _ready(self) -> bool:
