@@ -17,6 +17,7 @@ REFERENCE = ROOT / "docs" / "reference"
 PUBLIC = [
     "mlguard",
     "mlguard.drift",
+    "mlguard.drift.streams",
     "mlguard.governance",
     "mlguard.integrations.asgi",
     "mlguard.integrations.judges",
