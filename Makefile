@@ -50,15 +50,18 @@ test-versions: $(READY)  ## the tests on every Python found, and at the lowest d
 	$(BIN)/python tests/versions.py
 
 # What does not fit into one environment with the rest has its own under .venvs/.
-MLFLOW := .venvs/mlflow
-$(MLFLOW)/ready: pyproject.toml | $(READY)
-	@rm -rf $(MLFLOW) && $(BIN)/python -m venv --without-pip $(MLFLOW)
-	@{ $(call install,$(MLFLOW),--editable . --group mlflow); } && touch $@ || \
-		echo 'MLflow cannot be installed here: its tests will skip'
+APART := airflow mlflow prefect
+.venvs/%/ready: pyproject.toml | $(READY)
+	@rm -rf .venvs/$* && $(BIN)/python -m venv --without-pip .venvs/$*
+	@{ $(call install,.venvs/$*,--editable . --group $*); } && touch $@ || \
+		echo '$* cannot be installed here: its tests will skip'
 
-integrations: $(MLFLOW)/ready  ## the tests of MLflow against a registry of its own, in SQLite
-	$$(test -e $(MLFLOW)/ready && echo $(MLFLOW) || echo $(VENV))/bin/python -m pytest \
-		--confcutdir tests/integrations tests/integrations/test_mlflow.py
+integrations: $(APART:%=.venvs/%/ready)  ## the tests of Airflow, MLflow and Prefect, each in its own environment
+	@missing=0; for name in $(APART); do \
+		python=.venvs/$$name/bin/python; \
+		test -e .venvs/$$name/ready || { python=$(BIN)/python; missing=$$((missing + 1)); }; \
+		$$python -m pytest --confcutdir tests/integrations tests/integrations/test_$$name.py || exit 1; \
+	done; test $$missing -le 1 || { echo 'more than one cannot be installed here'; exit 1; }
 
 check: lint types layers test integrations docs wheel  ## all that CI asks for
 	@echo 'check: everything passed'

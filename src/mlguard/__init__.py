@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mlguard.policies.thresholds import at_least, at_most, between, require
     from mlguard.policies.timing import cached
     from mlguard.protocols import Check, Clock, Measure, Meter, Policy, Sink, Store
+    from mlguard.requirements import Guards, Requirements
     from mlguard.rollout.assignment import Splitter
     from mlguard.rollout.engine import RollbackEngine
     from mlguard.rollout.guardrails import Guardrail
@@ -81,6 +82,7 @@ __all__ = [
     "GuardBreached",
     "GuardUnknown",
     "Guardrail",
+    "Guards",
     "Histogram",
     "Keyed",
     "LatencyBudget",
@@ -100,6 +102,7 @@ __all__ = [
     "Profile",
     "Quorum",
     "Reference",
+    "Requirements",
     "Reservation",
     "Reservations",
     "Response",
@@ -178,6 +181,7 @@ _HOMES = {
     "policies.delivery": "deliver once",
     "policies.guards": "guard labelled measured shielded waived",
     "policies.hysteresis": "hysteresis",
+    "requirements": "Guards Requirements",
     "rollout.assignment": "Splitter",
     "rollout.engine": "RollbackEngine",
     "rollout.guardrails": "Guardrail",

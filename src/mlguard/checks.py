@@ -70,6 +70,15 @@ def taken_of(taken: object) -> tuple[Measurement, ...]:
     return instances((Measurement,), "measure()", several)
 
 
+def judged(value: Verdict | Check) -> Verdict:
+    """Give a verdict as it is, or ask a check for one."""
+    if isinstance(value, Verdict):
+        return value
+    if not callable(value):
+        raise refusal("verdict", value, "a verdict or a check")
+    return ask(value)
+
+
 def checked(check: Check) -> Check:
     """Refuse what is no check."""
     if not callable(check):

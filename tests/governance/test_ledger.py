@@ -175,6 +175,7 @@ def test_a_ledger_has_a_key_always_or_never(tmp_path: Path) -> None:
         ledger.append({})
     found = verify_all(tmp_path, key=key)
     assert [each.intact for each in found.values()] == [False, True]
+    assert "has no mac" in next(iter(found.values())).reason
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import is_typeddict
 
 import pytest
+from pydantic import BaseModel
 
 import mlguard
 
@@ -21,7 +22,7 @@ def without_slots(module: str) -> set[str]:
         for name, value in vars(importlib.import_module(module)).items()
         if inspect.isclass(value)
         and value.__module__ == module
-        and not issubclass(value, (Enum, BaseException))
+        and not issubclass(value, (Enum, BaseException, BaseModel))  # pydantic lays out its own
         and not getattr(value, "_is_protocol", False)
         and not is_typeddict(value)
         and value.__dictoffset__

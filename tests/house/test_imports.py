@@ -24,10 +24,19 @@ def test_importing_mlguard_loads_nothing_heavy() -> None:
     assert not HEAVY & modules
 
 
+DOCUMENT = {"Guards", "Requirements"}
+"""The names that stand for a pydantic document, which the design lets load pydantic when touched."""
+
+
 @pytest.mark.parametrize("module", ["mlguard", "mlguard.performance"])
 def test_touching_every_public_name_loads_nothing_heavy(module: str) -> None:
-    touch = f"import {module} as m\nfor name in m.__all__: getattr(m, name)"
+    touch = f"import {module} as m\nfor name in {{*m.__all__}} - {DOCUMENT}: getattr(m, name)"
     assert not HEAVY & loaded_by(touch)
+
+
+def test_touching_the_document_loads_pydantic_and_nothing_else_that_is_heavy() -> None:
+    touch = f"import mlguard as m\nfor name in {DOCUMENT}: getattr(m, name)"
+    assert HEAVY & loaded_by(touch) == {"pydantic"}
 
 
 def test_importing_mlguard_prints_nothing_and_warns_of_nothing() -> None:

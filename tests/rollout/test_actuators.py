@@ -456,13 +456,14 @@ def test_two_places_share_a_store_by_name() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b'{"kind": "moves", "schema": 2}'])
-def test_a_journal_that_cannot_be_read_moves_nothing(data: bytes) -> None:
+def test_a_journal_that_cannot_be_read_moves_nothing_but_a_rollback(data: bytes) -> None:
     store = MemoryStore()
     store.save("acting/eta", data)
     act, mesh = acting(journal=store)
-    with pytest.raises(ConfigurationError, match="'acting/eta' in the store: "):
-        act(decided(Action.ROLLBACK))
-    assert mesh.calls == []
+    for action, calls in ((Action.PROMOTE, []), (Action.ROLLBACK, ["rollback"])):
+        with pytest.raises(ConfigurationError, match="'acting/eta' in the store: "):
+            act(decided(action))
+        assert mesh.calls == calls
 
 
 def test_a_move_is_plain_json_and_back() -> None:
@@ -471,7 +472,7 @@ def test_a_move_is_plain_json_and_back() -> None:
     assert pickle.loads(pickle.dumps(move)) == move  # noqa: S301 -- our own
 
 
-def test_a_store_that_is_down_moves_nothing() -> None:
+def test_a_store_that_is_down_moves_nothing_but_a_rollback() -> None:
     class Down(MemoryStore):
         __slots__ = ()
 
@@ -479,9 +480,10 @@ def test_a_store_that_is_down_moves_nothing() -> None:
             raise ConnectionError(key)
 
     act, mesh = acting(journal=Down())
-    with pytest.raises(ConnectionError):
-        act(decided(Action.ROLLBACK))
-    assert mesh.calls == []
+    for action, calls in ((Action.PROMOTE, []), (Action.NONE, []), (Action.ROLLBACK, ["rollback"])):
+        with pytest.raises(ConnectionError):
+            act(decided(action), 0.5)
+        assert mesh.calls == calls
 
 
 def refused(settings: dict[str, Any]) -> None:
@@ -581,3 +583,18 @@ def test_a_router_is_made_of_two_callables_and_a_splitter(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Router(**{"canary": len, "baseline": len, "splitter": Splitter("v7"), **settings})
+
+
+def test_a_router_that_began_anew_is_set_again() -> None:
+    store = MemoryStore()
+    act, _ = acting(journal=store)
+    act(decided(), 0.25)
+    again, mesh = acting(journal=store)
+    again(decided(), 0.25)
+    assert mesh.standing() == 0.25
+    act(decided(Action.PROMOTE))
+    after, later = acting(journal=store)
+    with pytest.raises(StateConflict, match="resume"):
+        after(decided(), 1.0)
+    after.resume()
+    assert later.standing() == 1.0

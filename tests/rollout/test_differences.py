@@ -194,6 +194,7 @@ def test_bad_values_are_named_and_change_nothing(values: Any, message: str) -> N
         ({"values": (1.0, 0.0), "margin": 0.1}, "values"),
         ({"values": (0.0, math.inf), "margin": 0.1}, "values"),
         ({"values": "01", "margin": 0.1}, "values"),
+        ({"values": (0.0, 0.5, 1.0), "margin": 0.1}, "values"),
         ({"values": (0.0, 1.0)}, "margin"),
         ({"values": (0.0, 1.0), "margin": 0.1, "unit": "ratio"}, "unit"),
         ({"unit": "percent"}, "unit"),

@@ -262,7 +262,12 @@ class Rollouts(RuleBasedStateMachine):
         assert actions.count(Action.ROLLBACK) <= 1
         assert actions.count(Action.PROMOTE) <= 1
         assert not {Action.ROLLBACK, Action.PROMOTE} <= {*actions}
-        assert self.sink.decisions == [each for each in self.decisions if each.action != "none"]
+        heard, left = self.sink.decisions, iter(self.decisions)
+        assert all(each in left for each in heard)  # in order
+        quiet = {Action.NONE, Action.HOLD}
+        assert [each for each in heard if each.action not in quiet] == [
+            each for each in self.decisions if each.action not in quiet
+        ]
 
         def repeated(name: str) -> Any:
             said = iter(self.asked[name])

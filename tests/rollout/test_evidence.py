@@ -218,6 +218,23 @@ def test_a_mismatch_is_an_e_value_at_the_share(share: float) -> None:
         assert mean == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
+@pytest.mark.parametrize("factor", [1 / 1.5, 1 / 1.2, 1.0, 1.3, 1.5])
+def test_a_mismatch_is_an_e_value_at_shares_that_are_about_right(
+    share: float, factor: float
+) -> None:
+    odds = factor * share / (1.0 - share)
+    true = odds / (1.0 + odds)
+    for total in (1, 7, 40):
+        mean = sum(
+            float(stats.binom.pmf(k, total, true))
+            * math.exp(sequential.mismatch(k, total, share, within=1.5))
+            for k in range(total + 1)
+        )
+        assert mean <= ONE
+    assert sequential.mismatch(round(4e5 * true), 400_000, share, within=1.5) < 0.0
+
+
 def test_an_e_value_above_its_null_grows() -> None:
     """The other side: tests that never reject would pass all the above."""
     grown = average(Guardrail("e"), [(3, 4)], (0.5, 0.05), lambda each: float(each.harm[0]))

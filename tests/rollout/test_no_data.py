@@ -323,6 +323,18 @@ def test_a_share_that_is_wrong_is_found_although_most_minutes_have_no_canary() -
     assert reason.startswith("the canary got 0.")
 
 
+@pytest.mark.parametrize(("canary", "held"), [(88, False), (112, False), (200, True), (40, True)])
+def test_the_share_of_few_users_is_not_exactly_planned_but_a_fault_in_routing_is_found(
+    canary: int, *, held: bool
+) -> None:
+    judge, clock = engine(stages=[0.1, 0.5], bake=1e9, mismatch="hold")
+    for _ in range(2_000):
+        judge.observe("canary", requests=canary)
+        judge.observe("baseline", requests=1_000 - canary)
+        reason = looked(judge, clock).reason
+    assert ("is planned" in reason) is held
+
+
 def test_late_reports_are_of_the_share_of_their_stage() -> None:
     judge, clock = engine(stages=[0.1], bake=1e9, mismatch="hold")
     for place in range(50):

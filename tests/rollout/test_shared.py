@@ -153,3 +153,67 @@ def test_sinks_hear_a_rollback_once_although_each_look_is_a_new_engine() -> None
     for _ in range(3):
         look(store, clock, 60, sinks=[sink])
     assert [each.action for each in sink.decisions] == [Action.ROLLBACK]
+
+
+def test_the_next_candidate_does_not_inherit_the_end_of_the_last_one() -> None:
+    store, clock = MemoryStore(), ManualClock(START)
+    look(store, clock, 60)
+    with (
+        pytest.raises(ConfigurationError, match="of this candidate"),
+        checkout(store, "eta", lambda: RollbackEngine(PLAN, subject={"version": "8"})),
+    ):
+        pytest.fail("it was loaded")
+
+
+def test_a_hold_that_goes_on_is_told_once_and_silence_after_a_minute() -> None:
+    clock, sink = ManualClock(START), RecordingSink()
+    judge = RollbackEngine(PLAN, clock=clock, sinks=[sink])
+    for _ in range(300):
+        clock.advance(1.0)
+        assert judge.decide().action is Action.HOLD
+    assert len(sink.decisions) == 1
+    assert (sink.decisions[0].at or 0.0) - START == pytest.approx(61.0)
+    judge.command("pause", who="ada", reason="freeze")
+    for _ in range(5):
+        judge.decide()
+    judge.command("resume", who="ada", reason="over")
+    judge.observe("canary", requests=9)
+    judge.observe("baseline", requests=9)
+    judge.decide()
+    judge.command("pause", who="ada", reason="freeze")
+    judge.decide()
+    assert [each.reason[:6] for each in sink.decisions] == ["no dat", "paused", "paused"]
+
+
+def test_a_journal_that_fails_loses_a_report_and_no_decision() -> None:
+    def full(event: Any) -> None:
+        raise OSError(28, f"no space for {event}")
+
+    sink = RecordingSink()
+    judge = RollbackEngine(PLAN, clock=ManualClock(START), sinks=[sink], journal=full)
+    with pytest.raises(OSError, match="no space"):
+        judge.observe("canary", requests=100)
+    assert judge.state()["exposed"] == 0
+    judge.journal = None
+    judge.observe("canary", requests=100, events={"errors": 50})
+    judge.observe("baseline", requests=100)
+    judge.journal = full
+    with pytest.raises(OSError, match="no space"):
+        judge.decide()
+    assert judge.phase == "rolled back"
+    assert [each.action for each in sink.decisions] == [Action.ROLLBACK]
+
+
+def test_a_state_that_lacks_something_is_refused() -> None:
+    judge = RollbackEngine(PLAN, clock=ManualClock(START))
+    for name in ("exposed", "stage", "paused", "began"):
+        state = judge.state()
+        del state[name]
+        with pytest.raises(ConfigurationError, match="state"):
+            judge.from_state(state)
+
+
+def test_plans_of_one_content_are_equal() -> None:
+    assert RollbackPlan.from_dict(PLAN.to_dict()) == PLAN
+    assert hash(RollbackPlan.from_dict(PLAN.to_dict())) == hash(PLAN)
+    assert RollbackPlan("external", guardrails=[Guardrail("slow")]) != PLAN

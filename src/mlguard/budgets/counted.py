@@ -76,6 +76,9 @@ class Counted(Buffered):
     lasting: ClassVar[frozenset[str]] = frozenset()
     """The rings that keep the counts of a source that fell silent."""
 
+    limiting: ClassVar[frozenset[str]] = frozenset()
+    """The settings that judge what was counted, and do not shape it."""
+
     def __init__(self, name: str, clock: Clock | None) -> None:
         super().__init__()
         self.name = name_of("name", name)
@@ -207,6 +210,28 @@ class Counted(Buffered):
         found = self._empty()
         found._put(self._state(), sorted(self.lasting))
         return found
+
+    def carrying(self, other: Self) -> Self:
+        """Give a budget with these limits and what another, of the same windows, has counted.
+
+        What is counted in `other` from now on is not in it.
+
+        Raises:
+            ConfigurationError: It is of another kind, or of other windows.
+        """
+        if type(other) is not type(self) or self._shape() != other._shape():
+            raise refusal("other", other, f"a {type(self).__name__} of the same windows")
+        found = self._empty()
+        found._put(self._recounted(other, other._state()), list(found._rings))
+        return found
+
+    def _shape(self) -> dict[str, Any]:
+        settings = self._settings()
+        return {name: settings[name] for name in settings.keys() - self.limiting}
+
+    def _recounted(self, other: Self, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Give a state of `other` in the terms of this one's limits."""
+        return state
 
     def __add__(self, other: Self) -> Self:
         if type(other) is not type(self):

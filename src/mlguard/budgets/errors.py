@@ -73,6 +73,7 @@ class ErrorBudget(Counted):
     __slots__ = ("_rules", "alerts", "min_bad_events", "min_coverage", "period", "slo")
 
     lasting: ClassVar[frozenset[str]] = frozenset({"period"})
+    limiting: ClassVar[frozenset[str]] = frozenset({"slo", "min_bad_events", "min_coverage"})
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mlguard.budgets.counted import Counted
 from mlguard.render import text
 from mlguard.sketches.buckets import (
     Counts,
+    Packed,
     bucket_of,
     counted,
     ends_of,
@@ -83,6 +84,8 @@ class LatencyBudget(Counted):
     """
 
     __slots__ = ("_buckets", "_tally", "alpha", "limits", "min_count", "rule", "slots", "window")
+
+    limiting: ClassVar[frozenset[str]] = frozenset({"limits", "min_count", "rule", "alpha"})
 
     def __init__(
         self,
@@ -335,6 +338,28 @@ class LatencyBudget(Counted):
     def _made(cls, settings: Mapping[str, Any], name: str, clock: Clock | None) -> Self:
         options = {**settings, "limits": dict(settings["limits"])}
         return cls(options.pop("limits"), **options, name=name, clock=clock)
+
+    def _recounted(self, other: Self, state: dict[str, Any]) -> dict[str, Any]:
+        """Count anew what is over each limit: by its bucket, where it was no limit before."""
+        before = list(other.limits.values())
+        buckets = dict(state["rings"]["buckets"]["slots"])
+        tally = state["rings"]["tally"]
+        tally["slots"] = [
+            (
+                slot,
+                (n, invalid, *self._over(buckets.get(slot), dict(zip(before, over, strict=True)))),
+            )
+            for slot, (n, invalid, *over) in tally["slots"]
+        ]
+        state["totals"] = {name: state["totals"].get(name, 0) for name in self._totals}
+        return state
+
+    def _over(self, packed: Packed | None, known: Mapping[float, int]) -> list[int]:
+        found, counts = ((), ()) if packed is None else packed
+        values = np.array([value_of(int(bucket)) for bucket in found])
+        numbers = np.asarray(counts, dtype=np.int64)
+        limits = self.limits.values()
+        return [known.get(limit, int(numbers[values > limit].sum())) for limit in limits]
 
     def __repr__(self) -> str:
         limits = ", ".join(f"{q:g}: {limit:g}" for q, limit in self.limits.items())

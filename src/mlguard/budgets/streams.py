@@ -84,6 +84,21 @@ class StreamLatency(Family[LatencyBudget]):
             raise refusal("part", part, f"one with limits: {', '.join(self._parts)}")
         return self._parts[part]
 
+    def carrying(self, other: StreamLatency) -> Self:
+        """Give one with these limits and what another of the same window counted, part by part.
+
+        Raises:
+            ConfigurationError: The windows differ.
+        """
+        theirs = other._members()
+        parts = self._members()
+        return self._with(
+            {
+                name: part.carrying(theirs[name]) if name in theirs else part
+                for name, part in parts.items()
+            }
+        )
+
     def start(self, *, intended_start: float | None = None) -> Stream:
         """Start the clock of a stream: `with latency.start() as stream: ...`.
 

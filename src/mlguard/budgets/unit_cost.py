@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from operator import mul
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mlguard.arguments import finite, refusal, whole
 from mlguard.budgets.counted import Counted
@@ -80,6 +80,8 @@ class UnitCost(Counted):
     """
 
     __slots__ = ("limit", "min_count", "per")
+
+    limiting: ClassVar[frozenset[str]] = frozenset({"limit", "min_count"})
 
     def __init__(
         self,

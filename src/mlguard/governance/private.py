@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlguard.arguments import name_of, refusal
+from mlguard.governance.files import last_line
 
 Values = dict[str, dict[str, Any]]
 """By dotted field: salt and value."""
@@ -84,6 +85,15 @@ def keep(file: Path, wanted: Any) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     new.replace(file)
+
+
+def forget_after(file: Path, seq: int) -> None:
+    """Erase the values of records that were lost, or never written: their numbers come again."""
+    if file.exists():
+        line, _ = last_line(file)
+        with suppress(ValueError, TypeError, LookupError):
+            if json.loads(line)["seq"] > seq:
+                keep(file, lambda each: each <= seq)
 
 
 class Disclosure:

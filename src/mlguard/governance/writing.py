@@ -155,6 +155,7 @@ class Writer:
             raise refusal("key", "a key" if self._keys else None, f"as the ledger, which {has}")
         self._log = log_of(path) or ""
         self.files.open(tail)
+        private.forget_after(side(path, "private"), tail.seq)
         lost = (
             said is not None
             and said.seq >= tail.seq

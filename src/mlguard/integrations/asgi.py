@@ -67,6 +67,8 @@ class GuardMiddleware(Edge[App]):
             of the guard on it answers 503 for `every`, and then tries again.
         sinks: Are told of crashes of the guard, as a `Decision` to alert.
         clock: Of elapsed seconds.
+        guards: The `Guards` of a requirements document, in place of `latency`, `errors`, `profile`
+            and `cost`; their reloads are followed.
 
     Attributes:
         crashes: How often the guard itself crashed.

@@ -26,6 +26,7 @@ from mlguard.values import Action, Decision, Severity, Verdict
 if TYPE_CHECKING:
     from mlguard.budgets.cost import CostBudget
     from mlguard.protocols import Check, Clock, Sink
+    from mlguard.requirements import Guards
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -99,11 +100,13 @@ class Edge(Locked, Generic[A]):
 
     __slots__ = (
         "_check",
+        "_classifies",
         "_closed_until",
         "_every",
         "_heeded",
         "_on_breach",
         "_on_error",
+        "_own",
         "_pace",
         "_refusal",
         "_sinks",
@@ -147,14 +150,14 @@ class Edge(Locked, Generic[A]):
         sinks: Sequence[Sink] = (),
         clock: Clock = time.perf_counter,
         row_of: Callable[[Any], Any] = row_of,
+        guards: Guards | None = None,
     ) -> None:
         super().__init__()
         if not callable(app):
             raise refusal("app", app, "a callable")
         self.app = app
-        self.latency: Any = _meter("latency", latency, ErrorBudget)
-        self.errors: Any = _meter("errors", errors, (LatencyBudget, StreamLatency))
-        self.profile = _meter("profile", profile)
+        meters = _meters_of(guards, latency, errors, profile, cost)
+        latency, errors, profile, cost = meters
         keyed = isinstance(latency, Keyed) or isinstance(errors, Keyed)
         if keyed is (key is None):
             raise refusal("key", key, "given exactly when latency or errors is a Keyed family")
@@ -164,11 +167,10 @@ class Edge(Locked, Generic[A]):
         per = None if cost is None else cost.per
         if (per is None) is not (payer is None):
             raise refusal("payer", payer, "given exactly when cost has a cap per key")
-        self.cost = cost
         self.payer = payer
-        self.opens = keyed or isinstance(latency, StreamLatency)
+        self._classifies = classify is not None
+        self._put(*meters)
         self.classify = good if classify is None else _plain("classify", classify)
-        self.plain = classify is None and not self.opens
         self.row_of = row_of
         self.clock = clock
         self._unix = unix_clock(monotonic=clock)
@@ -183,6 +185,7 @@ class Edge(Locked, Generic[A]):
         if callable(on_breach):
             _plain("on_breach", on_breach)
         self._on_breach = on_breach
+        self._own = check
         self._check = None if on_breach is None else self._asked(check)
         self._pace = (
             0.0 if check is self._check else self._every
@@ -195,6 +198,30 @@ class Edge(Locked, Generic[A]):
         self.due = math.inf if self._check is None else -math.inf
         self.crashes = 0
         self.rejected = 0
+        if guards is not None:
+            guards.follow(self._follow)
+
+    def _put(
+        self,
+        latency: Latency | None,
+        errors: Errors | None,
+        profile: Rows | None,
+        cost: CostBudget | None,
+    ) -> None:
+        self.latency: Any = _meter("latency", latency, ErrorBudget)
+        self.errors: Any = _meter("errors", errors, (LatencyBudget, StreamLatency))
+        self.profile = _meter("profile", profile)
+        self.cost = cost
+        self.opens = isinstance(latency, StreamLatency | Keyed) or isinstance(errors, Keyed)
+        self.plain = not self._classifies and not self.opens
+
+    def _follow(self, guards: Guards) -> None:
+        """Take the meters of another document. A request under way may end in the old ones."""
+        self._put(*_meters_of(guards))
+        if self._on_breach is not None and self._own is None:
+            judged = self.latency is not None or self.errors is not None
+            self._check = self._asked(None) if judged else None
+            self.due = -math.inf
 
     def _make_lock(self) -> Any:
         return threading.RLock()
@@ -315,6 +342,15 @@ class Edge(Locked, Generic[A]):
     def _after_fork(self) -> None:
         super()._after_fork()
         self.crashes = self.rejected = 0
+
+
+def _meters_of(guards: Guards | None, *given: Any) -> tuple[Any, ...]:
+    if guards is None:
+        return given
+    if any(each is not None for each in given):
+        raise refusal("guards", guards, "given without latency, errors, profile and cost")
+    drift = guards.drift
+    return guards.latency, guards.errors, None if drift is None else drift.profile, guards.cost
 
 
 def _meter(parameter: str, meter: T | None, unfit: type | tuple[type, ...] = ()) -> T | None:

@@ -98,7 +98,8 @@ class Acting(Locked):
     Each move is written to the journal, made, read back, and written to the journal as done. One
     that is done is not made again. One that ended its rollout is final: no later decision under
     the same key gives traffic back to a canary that was rolled back. If the store is down nothing
-    is moved, and that is raised; so keep the journal close, in a file say.
+    is moved but a ROLLBACK, which is made all the same, and that is raised; so keep the journal
+    close, in a file say.
 
     Args:
         actuator: What moves the traffic.
@@ -163,28 +164,46 @@ class Acting(Locked):
         key = name_of("decision.key", decision.key)
         move = Move(key, wanted, reason=decision.reason, at=decision.at)
         with self._lock:  # held while the actuator moves: two moves at a time have no order
-            moves, version = self._read()
-            ended = next((each for each in moves if each.rollout == key and each.last), None)
-            if ended is None:
-                self._refuse_late(moves, move)
-                if not moves or (moves[-1].rollout, moves[-1].share) != (key, wanted):
-                    moves = (*moves, move)
-                    version = self._write(moves, version)
-            if not moves[-1].done and moves[-1].rollout == key:
+            try:
+                moves, version, ended = self._noted(move)
+            except StateConflict:
+                raise
+            except Exception:
+                if decision.action is Action.ROLLBACK:
+                    self.actuator.rollback()  # which no lost journal may hold up
+                raise
+            if moves[-1].rollout == key and not moves[-1].done:
                 self._make(moves, version)
+                moves = (*moves[:-1], replace(moves[-1], done=True))
             if ended is not None and ended.share != wanted:
                 raise self._conflict(move, f"it ended: to {ended}, says the journal")
+            if moves[-1].rollout == key and not self._stands(moves[-1]):
+                if moves[-1].last:  # over, so what somebody moved since then is theirs
+                    raise self._conflict(move, "something else stands: resume() sets it again")
+                self._make(moves, version)
 
     def resume(self) -> None:
-        """Finish what a crash interrupted, without waiting for the next decision.
+        """Finish what a crash interrupted, and set again what a restart forgot, at once.
 
         Raises:
             StateConflict: As when called.
         """
         with self._lock:
             moves, version = self._read()
-            if moves and not moves[-1].done:
+            if moves and not (moves[-1].done and self._stands(moves[-1])):
                 self._make(moves, version)
+
+    def _noted(self, move: Move) -> tuple[tuple[Move, ...], int, Move | None]:
+        """Write a new move down; give the journal, and the move that ended this rollout before."""
+        moves, version = self._read()
+        of_this = (each for each in moves if each.rollout == move.rollout)
+        ended = next((each for each in of_this if each.last), None)
+        if ended is None:
+            self._refuse_late(moves, move)
+            if not moves or (moves[-1].rollout, moves[-1].share) != (move.rollout, move.share):
+                moves = (*moves, move)
+                version = self._write(moves, version)
+        return moves, version, ended
 
     def _refuse_late(self, moves: tuple[Move, ...], move: Move) -> None:
         """Refuse a rollout whose place another has taken, or that comes before another is done."""
@@ -198,6 +217,10 @@ class Acting(Locked):
 
     def _conflict(self, move: Move, why: str) -> StateConflict:
         return StateConflict(f"{self.name}: rollout {move.rollout} is to {move}, but {why}")
+
+    def _stands(self, move: Move) -> bool:
+        found = real("standing()", self.actuator.standing())
+        return math.isclose(found, move.share, rel_tol=0.0, abs_tol=_EXACT)
 
     def _make(self, moves: tuple[Move, ...], version: int) -> None:
         """Make the last move, see that it stands, and write that down."""

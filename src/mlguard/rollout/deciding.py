@@ -12,6 +12,7 @@ from mlguard.records import iso, library_version
 from mlguard.render.text import number
 from mlguard.rollout.grounds import above, because, told
 from mlguard.rollout.machine import (
+    CARRIED,
     OVER,
     SETTLING,
     Judged,
@@ -36,13 +37,14 @@ Checks = Mapping[str, Verdict]
 
 @dataclass(slots=True)
 class Outcome:
-    """Where a step leads, and which commands were given before it."""
+    """Where a step leads, which commands were given before it, and whether sinks are to hear."""
 
     phase: Phase
     action: Action
     reason: str
     stage: int
     said: tuple[str, ...] = ()
+    told: bool = False
 
 
 def decided(
@@ -60,6 +62,7 @@ def decided(
     if state.phase in OVER:
         action = _BY_COMMAND[state.phase] if state.said else Action.NONE
         outcome = Outcome(state.phase, action, state.reason, state.stage, state.said)
+        outcome.told = bool(state.said)
         return replace(state, said=()), outcome, judged(plan, state)
     silent, said = _silent(state), state.said
     if state.began is None:
@@ -73,12 +76,16 @@ def decided(
     outcome.said = said
     if act and outcome.action is Action.NONE:
         state, outcome = _notified(plan, state, found, outcome)
+    waits = outcome.reason.startswith("no data from") and now - since < CARRIED
+    same = outcome.action is Action.HOLD and (waits or outcome.reason == state.told)
+    outcome.told = outcome.action is not Action.NONE and not same
     moved = outcome.stage != state.stage
     after = replace(
         state,
         phase=outcome.phase,
         stage=outcome.stage,
         reason=outcome.reason,
+        told=outcome.reason if outcome.told else state.told if same else "",
         entered=now if moved else state.entered,
         settled=not moved and (state.settled or now - state.entered >= SETTLING),
         at_entry=state.evidence.requests if moved else state.at_entry,
@@ -119,7 +126,7 @@ def _compared(state: State, found: Judged) -> Outcome:
     return Outcome(Phase.STAGE, Action.NONE, reason, state.stage)
 
 
-def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
+def _next(  # noqa: C901, PLR0911, PLR0917 -- in the order of what matters most
     plan: RollbackPlan, state: State, now: float, checks: Checks, found: Judged, silent: str
 ) -> Outcome:
     def outcome(phase: Phase, action: Action, reason: str, stage: int = state.stage) -> Outcome:
@@ -132,6 +139,8 @@ def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
         if plan.on_inconclusive == "rollback":
             return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, "time is up and nothing is proven")
         return outcome(Phase.EXPIRED, Action.HOLD, "time is up and nothing is proven")
+    if state.paused:
+        return outcome(Phase.HOLD, Action.HOLD, f"paused: {state.paused}")
     if silent:
         since = now if state.no_data_since is None else state.no_data_since
         return outcome(Phase.HOLD, Action.HOLD, f"no data from {silent} since {iso(since)}")
@@ -176,6 +185,7 @@ def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> s
     if (
         plan.on_no_data == "rollback"
         and since is not None
+        and not state.paused
         and now - since >= float(plan.no_data_deadline)  # type: ignore[arg-type]
     ):
         return f"no data since {iso(since)}"
@@ -183,8 +193,6 @@ def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> s
 
 
 def _must_wait(plan: RollbackPlan, state: State, found: Judged, checks: Checks) -> str:
-    if state.paused:
-        return f"paused: {state.paused}"
     if found.astray:
         canary, baseline = state.seen
         share = canary / max(canary + baseline, 1)

@@ -20,7 +20,6 @@ from mlguard.rollout.evidence import Evidence
 from mlguard.rollout.machine import OVER, Phase, State
 from mlguard.rollout.plan import RollbackPlan
 from mlguard.rollout.reports import Report, grown, read
-from mlguard.values import Action
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,11 +53,14 @@ class RollbackEngine(Locked):
         baseline: What it is compared with, for the record.
         act: False for an A/B comparison: the evidence is read, and nothing is decided.
         approval: A check that is asked where the plan wants an approval.
-        budget: A check of the error budget: unless it is OK no stage begins.
+        budget: A check of the error budget: unless it is OK no further stage begins.
         clock: Of Unix seconds, `mlguard.clocks.unix_clock()` when not given.
-        sinks: Each takes every decision that is not NONE; see `deliver`.
+        sinks: Each takes every decision that is not NONE; see `deliver`. Of a HOLD that goes on
+            for the same reason only the first is delivered, and one for want of data when it has
+            lasted for a minute.
         journal: Takes every report, look and command as plain JSON, in order, for `replay`. It is
-            called while the engine is locked: let it append, and not wait.
+            called while the engine is locked: let it append, and not wait. Where it raises, a
+            report is not counted; a step is taken, told to the sinks, and the error raised then.
 
     Raises:
         ConfigurationError: An argument is not of its kind.
@@ -209,10 +211,10 @@ class RollbackEngine(Locked):
                 trials, first = self._clusters.first(label, place, cluster, report.events)
                 report = replace(report, events=first, trials=trials)
                 state = replace(state, users=self._clusters.users)
-            self._state = machine.observed(state, place, report, label)
             if self.journal is not None:
                 ties = {"interval": interval, "source": source, "seq": seq, "cluster": cluster}
                 self.journal({"observe": _written(arm, told, values, ties)})
+            self._state = machine.observed(state, place, report, label)
 
     def decide(self) -> Decision:
         """Close the intervals that both arms reported, and go one step.
@@ -230,12 +232,18 @@ class RollbackEngine(Locked):
                 self.plan, self._state, now, checks, act=self.act
             )
             self._clusters.keep(self._state.open)
+            failed = None
             if self.journal is not None:
                 said = {name: verdict.to_dict() for name, verdict in checks.items()}
-                self.journal({"decide": now, **said})
+                try:
+                    self.journal({"decide": now, **said})
+                except Exception as error:  # noqa: BLE001 -- raised when the sinks have heard
+                    failed = error
             decision = deciding.decision(self.plan, self._state, outcome, found, now, self.subject)
-        if decision.action is not Action.NONE:
+        if outcome.told:
             deliver([decision], *self.sinks)
+        if failed is not None:
+            raise failed
         return decision
 
     def command(self, name: str, *, who: str, reason: str) -> None:
@@ -269,6 +277,7 @@ class RollbackEngine(Locked):
     def state(self) -> dict[str, Any]:
         """Give all that is remembered, as plain JSON."""
         own = {"kind": "rollback_engine", "schema": 1, "plan": self.plan.digest}
+        own["subject"] = dict(self.subject)
         with self._lock:
             return {**own, "clusters": self._clusters.to_dict(), **self._state.to_dict()}
 
@@ -276,7 +285,8 @@ class RollbackEngine(Locked):
         """Make the same engine with what another remembered.
 
         Raises:
-            ConfigurationError: This is no state of an engine, or one of another plan.
+            ConfigurationError: This is no state of an engine, or one of another plan or candidate:
+                a new one begins without evidence.
         """
         record = dict(state) if isinstance(state, Mapping) else {}
         kind = record.pop("kind", None), record.pop("schema", None)
@@ -284,11 +294,13 @@ class RollbackEngine(Locked):
             raise refusal("state", state, "what state() of a rollback engine gave")
         if (plan := record.pop("plan", None)) != self.plan.digest:
             raise refusal("state", plan, f"of this plan, {self.plan.digest}")
+        if (about := record.pop("subject", None)) != dict(self.subject):
+            raise refusal("state", about, f"of this candidate, {dict(self.subject)}")
         other = copy(self)
         try:
             other._clusters = Clusters.from_dict(record.pop("clusters"), self._clusters.names)
             other._state = State.from_dict(record, self.plan)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise refusal("state", sorted(record), f"whole: {error!r}") from None
         if other._state.stage not in range(stages := len(self.plan.shares)):
             raise refusal("state", other._state.stage, f"at one of the plan's {stages} stages")

@@ -96,7 +96,7 @@ class Evidence:
     day say nothing about the canary.
 
     Attributes:
-        logs: Of each guardrail and ratio, shape (guardrails, ratios).
+        logs: Of each guardrail and ratio, up to a constant, shape (guardrails, ratios).
         frequent: What the 2 × 2 test found in intervals of frequent events, shape (guardrails,).
         kills: Log-likelihood ratios against the ceilings, shape (guardrails, alternatives).
         counts: Events of canary and baseline, shape (guardrails, 2).
@@ -178,9 +178,8 @@ class Evidence:
                 np.where(table.turned[:, None], each[:, ::-1], each) for each in (trials, counts)
             )
         bad, good = counts[:, :1], counts[:, 1:]
-        sizes = np.log(trials)
-        total = np.log(table.ratios * trials[:, :1] + trials[:, 1:])
-        found = bad * (table.logs + sizes[:, :1]) + good * sizes[:, 1:] - (bad + good) * total
+        odds = trials[:, :1] / trials[:, 1:]
+        found = bad * table.logs - (bad + good) * np.log1p(table.ratios * odds)
         often = self._frequent(table)
         if not often.any():
             return self.logs + found, self.frequent

@@ -127,7 +127,7 @@ def foresee(
     if not 0.0 < per_second * step < math.inf:
         raise refusal("per_second", per_second, "a positive number")
     part = share("external_share", external_share)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole("seed", seed))
     found: dict[str, list[tuple[float, int]]] = {}
     for _ in range(whole("runs", runs, least=1)):
         run = _Run(plan, step, per_second * step, part)

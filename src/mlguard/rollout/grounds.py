@@ -110,10 +110,10 @@ def _stands(plan: RollbackPlan, state: State, row: int, ends: Sequence[float | N
     else:
         canary, baseline = evidence.counts[row].tolist()
         n_c, n_b = evidence.requests
-        unit = "requests" if plan.cluster is None else f"requests ({plan.cluster}s counted once)"
-        counted = (
-            f"{canary:,} of {n_c:,} {unit} of the canary, {baseline:,} of {n_b:,} of the baseline"
-        )
+        counted = f"{canary:,} of {n_c:,} requests of the canary, {baseline:,} of {n_b:,} "
+        counted += "of the baseline"
+        if plan.cluster is not None:
+            counted = f"{canary:,} {plan.cluster}s of the canary, {baseline:,} of the baseline"
     if means is not None:
         middle = number(means.bets.difference, 3)
         apart = f"difference {middle}, {number(low or 0.0, 3)} to {number(high or 0.0, 3)}"

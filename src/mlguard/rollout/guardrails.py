@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mlguard.arguments import finite, name_of, real, refusal, share, whole
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Guardrail:
     """One kind of event that a canary must not have oftener, or seldomer. Immutable.
 
@@ -38,7 +38,7 @@ class Guardrail:
             requests if all fail, unless the baseline fares alike; above the worst rate that is
             normal.
         absolute: Whether the ceiling is a limit to be kept also where the baseline breaks it. It is
-            then proven from just above it on.
+            then proven from just above it on; a promotion asks for the margin alone.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -85,10 +85,10 @@ class Guardrail:
     def _read_unit(self) -> None:
         put = object.__setattr__
         if self.values is not None:
-            low, high = listed("values", self.values)
-            if not finite("values", low) < finite("values", high):
+            ends = [finite("values", each) for each in listed("values", self.values)]
+            if len(ends) != 2 or not ends[0] < ends[1]:  # noqa: PLR2004 -- as it says
                 raise refusal("values", self.values, "the lowest and the highest possible value")
-            put(self, "values", (float(low), float(high)))
+            put(self, "values", tuple(ends))
         given = self.unit or ("ratio" if self.values is None else "difference")
         if given not in {"ratio", "difference"} or (self.values and given == "ratio"):
             raise refusal("unit", self.unit, '"difference", or "ratio" where there are no values')
@@ -102,6 +102,9 @@ class Guardrail:
             if not 0.0 <= value < math.inf or (given == "ratio" and not value):
                 raise refusal(name, value, "a positive number, or 0 as a difference")
             put(self, name, value)
+        low, high = self.values or (0.0, 1.0)
+        if given == "difference" and self.kind != "deterioration" and not self.bound < high - low:
+            raise refusal("margin", self.margin, f"below {high - low:g}, which is all there can be")
 
     def _margin(self, same: float) -> float:
         if self.kind == "success":

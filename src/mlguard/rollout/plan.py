@@ -21,7 +21,10 @@ _KILL = 0.1
 
 @dataclass(frozen=True, slots=True)
 class BlastRadius:
-    """How much a candidate may touch before it is proven. Immutable.
+    """How much a candidate may touch before it is promoted, proven safe or not. Immutable.
+
+    A canary that meets a limit is rolled back. That has nothing to do with the plan's alpha: with a
+    small limit of `excess_events` good canaries meet it by chance.
 
     Args:
         requests: The most requests that the canary may answer.
@@ -64,7 +67,7 @@ class RollbackPlan:
             where something else moves the share.
         guardrails: What the canary must not do.
         alpha: Of a false rollback.
-        blast_radius: How much may be touched before a proof; then the canary is rolled back.
+        blast_radius: How much may be touched before the promotion; then it is rolled back.
         bake: How long each stage lasts at least, seconds or a timedelta.
         bake_requests: How many canary requests each stage has at least.
         max_duration: After this the plan ends, seconds or a timedelta; None for no end.
@@ -74,9 +77,10 @@ class RollbackPlan:
         on_no_data: What an interval without data of one arm leads to: "hold", or "rollback" once it
             has lasted for `no_data_deadline`.
         no_data_deadline: Seconds or a timedelta.
-        approvals: The stages (from 0) that need an approval before they begin, and "promote".
-        mismatch: What a wrong share of requests leads to: "hold" or "ignore". With "external" there
-            is no share to compare with.
+        approvals: The stages (from 1; the first, 0, begins when you send it traffic) that need an
+            approval before they begin, and "promote".
+        mismatch: What a wrong share of requests leads to, proven to be off by more than a factor of
+            1.5 in its odds: "hold" or "ignore". With "external" there is none to compare with.
 
         cluster: What events come in bunches of, such as "user" whose retries all fail: then each
             counts once, with its first event of a guardrail, among those that had none before.
@@ -130,9 +134,10 @@ class RollbackPlan:
             if getattr(self, name) not in allowed:
                 raise refusal(name, getattr(self, name), f"one of {list(allowed)}")
         put(self, "approvals", tuple(listed("approvals", self.approvals)))
-        known = [*range(len(self.shares)), "promote"]
+        known = [*range(1, len(self.shares)), "promote"]
         if odd := [each for each in self.approvals if each not in known]:
-            raise refusal("approvals", odd, 'numbers of stages, from 0, and "promote"')
+            later = 'numbers of stages after the first, which is 0, and "promote"'
+            raise refusal("approvals", odd, later)
         self._read_cluster()
         put(self, "digest", digest(self.to_dict()))
         split = self.split
@@ -151,6 +156,12 @@ class RollbackPlan:
         name_of("cluster", self.cluster)
         if odd := [each.name for each in self.guardrails if each.values is not None]:
             raise refusal("cluster", self.cluster, f"None with guardrails on values, {odd}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RollbackPlan) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def shares(self) -> tuple[float, ...]:

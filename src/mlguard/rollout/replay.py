@@ -58,6 +58,8 @@ def course(
     asked = {"approval": lambda: said["approval"], "budget": lambda: said["budget"]}
     engine = RollbackEngine(plan, clock=lambda: now, **{**asked, **collaborators})
     for each in events:
+        if not isinstance(each, Mapping):
+            raise refusal("events", each, "mappings")
         match dict(each):
             case {"observe": arguments} if len(each) == 1:
                 engine.observe(**arguments)

@@ -62,6 +62,9 @@ def read(
     total = whole("requests", requests)
     if total > _MOST:
         raise refusal("requests", requests, f"at most {_MOST}")
+    for parameter, named in (("events", events), ("values", values)):
+        if not isinstance(named, Mapping | None):
+            raise refusal(parameter, named, "a mapping of names of guardrails")
     given = dict(events or {})
     if odd := sorted(given.keys() - {*names}):
         raise refusal("events", odd, f"names of guardrails, {list(names)}")

@@ -77,8 +77,10 @@ def _bernoulli(events: int, n: int, rate: float, null: float) -> float:
     return events * math.log(rate / null) + (n - events) * math.log((1.0 - rate) / (1.0 - null))
 
 
-def mismatch(canary: int, total: int, share: float, *, weight: float = 100.0) -> float:
-    """Give a log e-value against "each request went to the canary with that share".
+def mismatch(
+    canary: int, total: int, share: float, *, within: float = 1.0, weight: float = 100.0
+) -> float:
+    """Give a log e-value against "each request went to the canary with that share, or about".
 
     A beta-binomial alternative around the share: both more and fewer are found.
 
@@ -86,9 +88,13 @@ def mismatch(canary: int, total: int, share: float, *, weight: float = 100.0) ->
         canary: Requests of the canary.
         total: Requests of both.
         share: Planned, between 0 and 1.
+        within: By which factor the odds of the share may be off, 1 or more.
         weight: How many requests the prior around the share is worth.
     """
     a, b = weight * share, weight * (1.0 - share)
     rest = total - canary
     mixed = float(special.betaln(a + canary, b + rest) - special.betaln(a, b))
-    return mixed - canary * math.log(share) - rest * math.log1p(-share)
+    odds = share / (1.0 - share)
+    found = canary / rest if rest else math.inf
+    nearest = min(max(found, odds / within), odds * within)
+    return mixed - canary * math.log(nearest / (1.0 + nearest)) + rest * math.log1p(nearest)

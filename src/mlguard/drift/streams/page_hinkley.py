@@ -32,7 +32,7 @@ class PageHinkley(Detector):
     values that are about normal. Each value is compared with the mean and the spread of those
     before it and becomes a standard normal one if they are normal, whatever their mean and spread
     (D. M. Hawkins, 1987). So the rate of false alarms holds without a reference. It does not hold
-    for skewed values, such as errors of 1 in 50: take `ScanGLR` for these.
+    for skewed values, such as errors of 1 in 50: take `EDetector` for these.
 
     Args:
         false_alarm_every: So many observations pass on average until an alarm without a change.

@@ -1,0 +1,243 @@
+"""From a document to its guards: what runs, what it needs, what it keeps of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlguard.arguments import refusal
+from mlguard.checks import ask
+from mlguard.errors import ConfigurationError
+from mlguard.performance.outcomes import Outcomes
+from mlguard.policies.guards import guard
+from mlguard.requirements.watching import DriftGuard
+
+if TYPE_CHECKING:
+    from mlguard.budgets.cost import CostBudget
+    from mlguard.budgets.errors import ErrorBudget
+    from mlguard.budgets.latency import LatencyBudget
+    from mlguard.budgets.streams import StreamLatency
+    from mlguard.budgets.unit_cost import UnitCost
+    from mlguard.drift.reference import Reference
+    from mlguard.governance.ledger import Ledger
+    from mlguard.policies.ladder import ResponsePolicy
+    from mlguard.protocols import Check, Clock, Sink
+    from mlguard.requirements.model import Requirements
+    from mlguard.values import Verdict
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the guards work with. Immutable.
+
+    Attributes:
+        reference: What data is compared with.
+        store: Where spend and votes are kept.
+        ledger: Where decisions and reloads are recorded.
+        sinks: What takes decisions, the ledger included.
+        clock: Of Unix seconds.
+    """
+
+    reference: Reference | None
+    store: Any
+    ledger: Ledger | None
+    sinks: tuple[Sink, ...]
+    clock: Clock
+
+    def missing(self, wanted: Requirements) -> list[str]:
+        """Name what a document needs and was not given."""
+        needs = {
+            "reference": wanted.drift is not None and self.reference is None and "drift",
+            "store": wanted.cost is not None
+            and wanted.cost.cap is not None
+            and self.store is None
+            and "cost.cap",
+        }
+        return [
+            str(refusal(name, None, f"given: the document asks for {section}"))
+            for name, section in needs.items()
+            if section
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The guards of one document. Immutable; what it holds has its own rules.
+
+    Attributes:
+        wanted: The document.
+        checks: By name, each with its name and the service on its verdicts.
+        kept: Names of the meters that went on counting.
+        begun: Of those that began anew, each with why.
+    """
+
+    wanted: Requirements
+    latency: LatencyBudget | StreamLatency | None = None
+    errors: ErrorBudget | None = None
+    cost: CostBudget | None = None
+    unit_cost: UnitCost | None = None
+    drift: DriftGuard | None = None
+    performance: Outcomes | None = None
+    respond: ResponsePolicy | None = None
+    kept: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
+
+    @property
+    def checks(self) -> dict[str, Check]:
+        """The checks, by name."""
+        found: dict[str, Check | None] = {
+            "latency": self.latency,
+            "errors": self.errors,
+            "cost": self.cost,
+            "unit_cost": self.unit_cost,
+            "drift": self.drift,
+            "performance": None,
+        }
+        section = self.wanted.performance
+        limit = None if section is None else section.limit
+        if self.performance is not None and limit is not None:
+            found["performance"] = guard(self.performance, limit, name="performance")
+        return {name: check for name, check in found.items() if check is not None}
+
+    def ask(self, name: str) -> Verdict:
+        """Ask one of the checks, by its name in the document."""
+        verdict = ask(self.checks[name])
+        subject = {**verdict.subject, "service": self.wanted.service}
+        return replace(verdict, name=name, subject=subject)
+
+
+def built(wanted: Requirements, given: Given, before: Running | None = None) -> Running:
+    """Make the guards of a document; what has its shape from before goes on counting.
+
+    Raises:
+        ConfigurationError: Something that it needs is missing; the message names all of it.
+    """
+    if missing := given.missing(wanted):
+        raise ConfigurationError("\n".join(missing))
+    builder, clock = _Builder(wanted, given, before), given.clock
+    parts = {
+        "latency": builder.counting(
+            "latency", "latency", wanted.latency and wanted.latency.make(clock)
+        ),
+        "errors": builder.counting("errors", "errors", wanted.errors and wanted.errors.make(clock)),
+        "cost": builder.cost(),
+        "unit_cost": builder.counting(
+            "unit_cost", "cost", wanted.cost and wanted.cost.unit_cost(clock)
+        ),
+        "drift": builder.drift(),
+        "performance": builder.performance(),
+        "respond": builder.respond(),
+    }
+    return Running(wanted, **parts, kept=tuple(builder.kept), begun=tuple(builder.begun))
+
+
+class _Builder:
+    """Keeps what goes on from before. Not thread-safe: it builds once."""
+
+    __slots__ = ("before", "begun", "given", "kept", "wanted")
+
+    def __init__(self, wanted: Requirements, given: Given, before: Running | None) -> None:
+        self.wanted = wanted
+        self.given = given
+        self.before = before
+        self.kept: list[str] = []
+        self.begun: list[str] = []
+
+    def _noted(self, name: str, new: T | None, carry: Callable[[Any], T | None], why: str) -> Any:
+        """Give what goes on from before, or else the new one; note which."""
+        if new is None:
+            return None
+        was = None if self.before is None else getattr(self.before, name)
+        found = None if was is None else carry(was)
+        if found is None:
+            self.begun.append(name if was is None else f"{name}: {why}")
+            return new
+        self.kept.append(name)
+        return found
+
+    def _same(self, section: str) -> bool:
+        """Tell whether a section is as before."""
+        wanted, before = self.wanted, None if self.before is None else self.before.wanted
+        return (
+            before is not None
+            and before.service == wanted.service
+            and getattr(before, section) == getattr(wanted, section)
+        )
+
+    def counting(self, name: str, section: str, new: Any) -> Any:
+        """Keep the counts of a budget whose windows are the same."""
+
+        def carry(was: Any) -> Any:
+            if self._same(section):
+                return was
+            try:
+                return new.carrying(was) if type(was) is type(new) else None
+            except ConfigurationError:
+                return None
+
+        return self._noted(name, new, carry, "its window is another")
+
+    def cost(self) -> CostBudget | None:
+        """Keep the account of what was spent, which is in the store."""
+        wanted, given = self.wanted, self.given
+        section = wanted.cost
+        if section is None or section.cap is None:
+            return None
+        name = f"{wanted.service} in {section.cap.currency}"  # so that currencies never meet
+        new = section.budget(name, store=given.store, sinks=given.sinks, clock=given.clock)
+
+        def carry(was: CostBudget) -> CostBudget | None:
+            if self._same("cost"):
+                return was
+            return new if new is not None and was.account(None) == new.account(None) else None
+
+        made: CostBudget = self._noted("cost", new, carry, "its window or currency is another")
+        return made
+
+    def drift(self) -> DriftGuard | None:
+        """Keep the profile: lines may move."""
+        reference, section = self.given.reference, self.wanted.drift
+        if section is None or reference is None:
+            return None
+        if odd := sorted({*section.must_be_conclusive} - {*reference.columns}):
+            allowed = f"columns of the reference: {reference.columns}"
+            raise refusal("drift.must_be_conclusive", odd, allowed)
+
+        def carry(was: DriftGuard) -> DriftGuard:
+            return DriftGuard(reference, section, profile=was.profile)
+
+        made: DriftGuard = self._noted("drift", DriftGuard(reference, section), carry, "")
+        return made
+
+    def performance(self) -> Outcomes | None:
+        """Keep the outcomes while metric and delay are the same."""
+        section = self.wanted.performance
+        if section is None or not section.live or section.labels_after is None:
+            return None
+        delay, metric = section.labels_after, section.metric
+        new = Outcomes(delay, loss=metric, clock=self.given.clock)
+
+        def carry(was: Outcomes) -> Outcomes | None:
+            old = self.before and self.before.wanted.performance
+            return was if old and (old.metric, old.labels_after) == (metric, delay) else None
+
+        made: Outcomes = self._noted("performance", new, carry, "its metric or delay is another")
+        return made
+
+    def respond(self) -> ResponsePolicy | None:
+        """Keep the episodes while the responses are the same."""
+        new = self.wanted.policy(self.given.clock)
+
+        def carry(was: ResponsePolicy) -> ResponsePolicy | None:
+            return was if new is not None and was.digest == new.digest else None
+
+        made: ResponsePolicy | None = self._noted("respond", new, carry, "it is another")
+        return made
+
+
+def sinks_of(sinks: Sequence[Sink], ledger: Ledger | None) -> tuple[Sink, ...]:
+    """Give the sinks of decisions: those given, and the ledger."""
+    return (*sinks, *([] if ledger is None else [ledger.append]))

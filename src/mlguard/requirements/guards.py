@@ -1,0 +1,391 @@
+"""The running guards of a requirements document."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from mlguard.arguments import refusal, seconds
+from mlguard.checks import ask
+from mlguard.clocks import unix_clock
+from mlguard.errors import ConfigurationError
+from mlguard.governance.approvals import Approvals
+from mlguard.locks import Locked
+from mlguard.performance.policies import not_worse
+from mlguard.policies.combine import worst
+from mlguard.policies.delivery import deliver
+from mlguard.policies.guards import guard
+from mlguard.requirements.build import Given, Running, built, sinks_of
+from mlguard.requirements.model import Requirements
+from mlguard.requirements.reloading import ReloadReport, read
+from mlguard.rollout.engine import RollbackEngine
+from mlguard.values import Measurement, Severity, Verdict, combined
+
+if TYPE_CHECKING:
+    from mlguard.budgets.cost import CostBudget
+    from mlguard.budgets.errors import ErrorBudget
+    from mlguard.budgets.latency import LatencyBudget
+    from mlguard.budgets.streams import StreamLatency
+    from mlguard.budgets.unit_cost import UnitCost
+    from mlguard.drift.reference import Reference
+    from mlguard.governance.approvals import Authenticate
+    from mlguard.governance.ledger import Ledger
+    from mlguard.performance.outcomes import Outcomes
+    from mlguard.policies.ladder import ResponsePolicy
+    from mlguard.protocols import Check, Clock, Sink
+    from mlguard.requirements.watching import DriftGuard
+    from mlguard.values import Decision
+
+
+_logger = logging.getLogger("mlguard")
+
+
+class Guards(Locked):
+    """What a requirements document asks for, running. Thread-safe.
+
+    Per process, as its meters are; the spend is shared through the store. Made by `Guards.build`.
+    Where the document may be reloaded, ask `guards.latency` anew each time: a reload may put
+    another meter there.
+
+    Examples:
+        >>> from mlguard import Requirements
+        >>> from mlguard.testing import ManualClock
+        >>> wanted = Requirements.model_validate(
+        ...     {"version": 1, "service": "fraud", "latency": {"p99": "50 ms"}}
+        ... )
+        >>> guards = Guards.build(wanted, clock=ManualClock(1_900_000_000))
+        >>> guards.latency.observe_many([0.020] * 500 + [0.300] * 100)
+        >>> print(guards.check().explain())
+        BREACH  fraud: all 1 BREACH (latency)
+          BREACH  latency service=fraud: p99 = ..., limit 50 ms, 600 requests in ...: too slow
+    """
+
+    __slots__ = ("_followers", "_given", "_refused", "_running", "_since", "_stamps")
+
+    def __init__(self, running: Running, given: Given) -> None:
+        super().__init__()
+        self._running = running
+        self._given = given
+        self._refused = ""
+        self._followers: list[Callable[[Guards], object]] = []
+        self._stamps: dict[str, float] = {}
+        self._since = given.clock()
+
+    @classmethod
+    def build(
+        cls,
+        requirements: Requirements,
+        *,
+        reference: Reference | None = None,
+        store: Any = None,
+        ledger: Ledger | None = None,
+        sinks: Sequence[Sink] = (),
+        clock: Clock | None = None,
+    ) -> Self:
+        """Make the guards of a document.
+
+        Args:
+            requirements: The document.
+            reference: Saved with the model; needed where the document has `drift`.
+            store: A `MemoryStore`, `SqliteStore` or `RedisStore`; needed for `cost.cap`.
+            ledger: Takes decisions and reloads.
+            sinks: Take decisions.
+            clock: Of Unix seconds, `mlguard.clocks.unix_clock()` by default.
+
+        Raises:
+            ConfigurationError: What the document needs is missing; all of it is named.
+        """
+        if not isinstance(requirements, Requirements):
+            raise refusal("requirements", requirements, "Requirements")
+        given = Given(reference, store, ledger, sinks_of(sinks, ledger), clock or unix_clock())
+        return cls(built(requirements, given), given)
+
+    @property
+    def requirements(self) -> Requirements:
+        """The document that runs."""
+        return self._running.wanted
+
+    @property
+    def latency(self) -> LatencyBudget | StreamLatency | None:
+        """The budget of latency, if the document asks for one; so with the others."""
+        return self._running.latency
+
+    @property
+    def errors(self) -> ErrorBudget | None:
+        """The budget of errors."""
+        return self._running.errors
+
+    @property
+    def cost(self) -> CostBudget | None:
+        """The cap on what is spent."""
+        return self._running.cost
+
+    @property
+    def unit_cost(self) -> UnitCost | None:
+        """The limit on the cost of a million inferences."""
+        return self._running.unit_cost
+
+    @property
+    def drift(self) -> DriftGuard | None:
+        """What counts rows and compares them with the reference."""
+        return self._running.drift
+
+    @property
+    def performance(self) -> Outcomes | None:
+        """Where predictions and labels meet, if the metric is a mean with a known delay."""
+        return self._running.performance
+
+    @property
+    def respond(self) -> ResponsePolicy | None:
+        """The policy of what is done when."""
+        return self._running.respond
+
+    def verdicts(self) -> list[Verdict]:
+        """Ask each check of the document, and stamp that it was asked."""
+        running = self._running
+        found = [running.ask(name) for name in running.checks]
+        at = self._given.clock()
+        with self._lock:
+            self._stamps |= dict.fromkeys(running.checks, at)
+        return found
+
+    def check(self) -> Verdict:
+        """Give the worst verdict: a check. It warns while a reload is refused. Without I/O."""
+        service, refused = self.requirements.service, self._refused
+        found = self.verdicts()
+        if refused:
+            reason = f"the new requirements were refused, the old ones run: {refused}"
+            found.append(Verdict("requirements", Severity.WARN, reason))
+        if not found:
+            reason = "the document asks for nothing that can be checked here"
+            return Verdict(service, Severity.UNKNOWN, reason)
+        return combined(service, found, need=len(found))
+
+    def stale(self, *, after: float | timedelta) -> Check:
+        """Make a check that breaches when a guard was not asked for longer than `after`.
+
+        Args:
+            after: In seconds or as a timedelta.
+        """
+        most = seconds("after", after)
+
+        def fresh() -> Verdict:
+            now = self._given.clock()
+            with self._lock:
+                asked = {n: self._stamps.get(n, self._since) for n in self._running.checks}
+            late = sorted(name for name, at in asked.items() if now - at > most)
+            if late:
+                return Verdict("stale", Severity.BREACH, f"not asked lately: {', '.join(late)}")
+            return Verdict("stale", Severity.OK, f"each was asked within {most:g} s")
+
+        return fresh
+
+    def decide(self, *verdicts: Verdict) -> list[Decision]:
+        """Ask every check, decide by `respond`, and give the decisions to the sinks.
+
+        It looks into the store for what is spent, and is for the one who decides for all replicas.
+
+        Args:
+            verdicts: Those that are judged elsewhere, such as "performance".
+
+        Raises:
+            ExceptionGroup: Sinks failed.
+        """
+        if self.cost is not None:
+            _refreshed(self.cost)
+        found = [*self.verdicts(), *verdicts]
+        policy = self.respond
+        decisions = [] if policy is None else policy.decide(*found)
+        deliver(decisions, *self._given.sinks)
+        return decisions
+
+    def gate(
+        self,
+        *checks: Check,
+        achieved: Measurement | None = None,
+        change: Measurement | None = None,
+    ) -> Check:
+        """Make the gate of a candidate: its performance by labels, and checks of your own.
+
+        Args:
+            checks: More that must be OK, such as an approval.
+            achieved: What the candidate reaches, as `evaluate(...).overall`; needed where the
+                document has a floor or ceiling.
+            change: From champion to candidate, as `compare(...).overall`; needed where the document
+                has `not_worse_by`.
+
+        Raises:
+            ConfigurationError: A measurement is missing or of another metric, or there is nothing
+                to check.
+        """
+        wanted, found = self.requirements.performance, list(checks)
+        if wanted is not None and wanted.limit is not None:
+            reached = _measured("achieved", achieved, wanted.metric)
+            found.append(guard(reached, wanted.limit, name=f"{wanted.metric} achieved"))
+        if wanted is not None and wanted.not_worse_by is not None:
+            moved = _measured("change", change, wanted.metric)
+            policy = not_worse(margin=wanted.not_worse_by)
+            found.append(guard(moved, policy, name=f"{wanted.metric} change"))
+        return worst("gate", *found)
+
+    def rollout(
+        self,
+        candidate: str | int | Mapping[str, str | int],
+        *,
+        environment: str = "production",
+        approval: Check | None = None,
+        state: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> RollbackEngine:
+        """Make the engine that judges a candidate by the document's plan. Its evidence is its own.
+
+        Without the approval that the document asks for there is no engine, so that the candidate
+        gets not one request.
+
+        Args:
+            candidate: Its version, or what it is as a mapping.
+            environment: Where it goes out.
+            approval: A check that must be OK; needed where the document has `approvals` of the
+                environment.
+            state: What an earlier engine of the candidate remembered; the approval was given to
+                that one, and is not asked again.
+            settings: Others of `RollbackEngine`: `baseline`, `budget`, `journal`.
+
+        Raises:
+            ConfigurationError: The document has no rollout, or asks for an approval that was not
+                passed.
+            GuardUnknown: The approval is pending.
+            GuardBreached: It was refused, or has expired.
+        """
+        wanted = self.requirements
+        if wanted.rollout is None:
+            raise refusal("candidate", candidate, "left alone: the document has no rollout")
+        if state is None and environment in wanted.approvals:
+            if approval is None:
+                allowed = f"given: the document asks for approvals.{environment}"
+                raise refusal("approval", approval, allowed)
+            ask(approval).raise_for_breach()
+        what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
+        engine = RollbackEngine(
+            wanted.rollout.make(),
+            subject={"service": wanted.service, "environment": environment, **what},
+            approval=approval,
+            clock=self._given.clock,
+            sinks=self._given.sinks,
+            **settings,
+        )
+        return engine if state is None else engine.from_state(state)
+
+    def approvals(
+        self, environment: str, *, authenticate: Authenticate, key: bytes | None = None
+    ) -> Approvals:
+        """Make the place where the people whom the document names vote.
+
+        Args:
+            environment: For which.
+            authenticate: As of `Approvals`.
+            key: As of `Approvals`.
+
+        Raises:
+            ConfigurationError: The document names nobody for it, or there is no store.
+        """
+        votes = self.requirements.approvals.get(environment)
+        if votes is None:
+            raise refusal("environment", environment, f"one of {[*self.requirements.approvals]}")
+        if self._given.store is None:
+            raise refusal("store", None, "given to build(): it keeps the votes")
+        ledger = self._given.ledger
+        return Approvals(
+            f"{self.requirements.service} {environment}",
+            self._given.store,
+            authenticate=authenticate,
+            quorum=votes.make(),
+            key=key,
+            record=None if ledger is None else ledger.append,
+            clock=self._given.clock,
+        )
+
+    def reload(
+        self, requirements: Requirements | Mapping[str, Any] | str | os.PathLike[str]
+    ) -> ReloadReport:
+        """Take another document, whole or not at all.
+
+        A meter goes on with what it counted where only its limits changed; one with another window
+        begins anew. Rollouts under way keep the plan that they began with. What cannot be read or
+        built leaves the old document running, and `check()` warns until a reload succeeds.
+
+        Args:
+            requirements: The document, or where it stands.
+        """
+        before = self._running
+        old = before.wanted.digest
+        try:
+            wanted = read(requirements)
+            running = built(wanted, self._given, before)
+            while not self._swapped(before, running):  # another reload was quicker
+                before = self._running
+                running = built(wanted, self._given, before)
+        except (ConfigurationError, OSError) as error:
+            self._refused = "; ".join(str(error).splitlines())
+            self._record("requirements.refused", old, "")
+            return ReloadReport(applied=False, before=old, error=str(error))
+        if running.cost is not None and running.cost is not before.cost:
+            _refreshed(running.cost)
+        self._record("requirements.reloaded", old, wanted.digest)
+        begun = running.begun
+        if wanted.rollout != before.wanted.rollout and wanted.rollout is not None:
+            begun = (*begun, "rollout: its plan holds for engines made from now on")
+        dropped = sorted(before.wanted.judged - wanted.judged)
+        return ReloadReport(
+            applied=True,
+            before=old,
+            after=wanted.digest,
+            kept=running.kept,
+            begun=begun,
+            dropped=tuple(dropped),
+        )
+
+    def _swapped(self, before: Running, running: Running) -> bool:
+        with self._lock:
+            if self._running is not before:
+                return False
+            self._running, self._refused = running, ""
+            followers = list(self._followers)
+        for follower in followers:
+            follower(self)
+        return True
+
+    def _record(self, kind: str, before: str, after: str) -> None:
+        ledger = self._given.ledger
+        if ledger is not None:
+            ledger.append({"kind": kind, "before": before, "after": after})
+
+    def follow(self, follower: Callable[[Guards], object]) -> None:
+        """Call somebody who holds meters after each reload, with these guards."""
+        with self._lock:
+            self._followers.append(follower)
+
+    def explain(self) -> str:
+        """Say what the document means, and how it stands."""
+        return f"{self.requirements.explain()}\n\n{self.check().explain()}"
+
+    def __repr__(self) -> str:
+        wanted = self.requirements
+        return f"<Guards of {wanted.service}, {wanted.digest}>"
+
+
+def _refreshed(cost: CostBudget) -> None:
+    """Look at what is spent; the check is UNKNOWN where the store does not answer."""
+    try:
+        cost.refresh()
+    except Exception:
+        _logger.exception("%s: what is spent is not known", cost.name)
+
+
+def _measured(parameter: str, value: object, metric: str) -> Measurement:
+    if not isinstance(value, Measurement) or metric not in value.name:
+        raise refusal(parameter, value, f"a measurement of {metric}")
+    return value

@@ -1,0 +1,176 @@
+"""The requirements document: what a service must hold, written down once."""
+
+from __future__ import annotations
+
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError
+
+from mlguard.arguments import refusal
+from mlguard.governance.digests import digest_json
+from mlguard.policies.ladder import ResponsePolicy
+from mlguard.requirements import flat
+from mlguard.requirements.load import read
+from mlguard.requirements.mistakes import (
+    InvalidRequirements,
+    Lines,
+    Mistake,
+    Path,
+    among,
+    mistakes_of,
+)
+from mlguard.requirements.sections import (
+    Cost,
+    Drift,
+    Errors,
+    Latency,
+    Name,
+    Owner,
+    Performance,
+    Rollout,
+    Rule,
+    Section,
+    Votes,
+)
+from mlguard.requirements.words import explained
+
+if TYPE_CHECKING:
+    import os
+
+    from mlguard.protocols import Clock
+
+
+class Requirements(Section):
+    """What a service must hold in production, and what follows if it does not. Immutable.
+
+    A pydantic model. Numbers have units: "50 ms", "99.9 %", "500 USD"; a key that is not known is
+    a mistake, and every mistake is told at once. The document names no file. The short form of a
+    deployment's config (`rollback_on_error`, `drift_alert_threshold`, `cost_alert_per_day`) is
+    read as it stands; `explain()` says how.
+
+    Raises:
+        InvalidRequirements: From `load` and `model_validate`; it has a line for each mistake.
+
+    Examples:
+        >>> wanted = Requirements.model_validate(
+        ...     {"version": 1, "service": "fraud", "latency": {"p99": "50 ms"}}
+        ... )
+        >>> wanted.latency.limits
+        {0.99: 0.05}
+        >>> print(wanted.explain())
+        fraud
+        latency: p99 at most 50 ms over 5 min
+        >>> Requirements.model_validate({"version": 1, "service": "a", "latency": {"p98": "50"}})
+        Traceback (most recent call last):
+        mlguard.requirements.mistakes.InvalidRequirements: latency.p98 = '50': must be ...
+    """
+
+    version: Literal[1] = Field(description="Of the form of this document.")
+    service: Name = Field(description="Name of the service.", examples=["fraud-scorer"])
+    owner: Owner | None = Field(None, description="Who answers for it.")
+    latency: Latency | None = Field(None, description="How fast answers must be.")
+    errors: Errors | None = Field(None, description="How many requests may fail.")
+    cost: Cost | None = Field(None, description="What inference may cost.")
+    drift: Drift | None = Field(None, description="How far the data may move.")
+    performance: Performance | None = Field(None, description="How good the model must be.")
+    respond: tuple[Rule, ...] = Field(
+        (), strict=False, description="What is done when: from the mildest to the strictest."
+    )
+    rollout: Rollout | None = Field(None, description="How a candidate goes out.")
+    approvals: dict[Name, Votes] = Field(
+        default_factory=dict, description="By environment, who must approve a rollout there."
+    )
+
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a document from a file that ends in .yaml, .yml, .toml or .json.
+
+        Raises:
+            InvalidRequirements: It has mistakes; of YAML each has its line.
+            ConfigurationError: It does not read, is too large, or of another kind.
+            MissingDependencyError: It is YAML, and PyYAML is not installed.
+            OSError: It cannot be opened.
+        """
+        document, lines = read(path)
+        return cls._read(document, File(path).name, lines)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **settings: Any) -> Self:
+        """Read a document from a mapping, as a parser gives it.
+
+        Args:
+            obj: The mapping, or a `Requirements`.
+            settings: As pydantic's; none is needed.
+
+        Raises:
+            InvalidRequirements: It has mistakes.
+        """
+        return cls._read(obj, "", {}, **settings)
+
+    @classmethod
+    def _read(cls, given: Any, source: str, lines: Lines, **settings: Any) -> Self:
+        short = flat.reading(given) if flat.is_flat(given) else None
+        document = given if short is None else short.document
+        found: list[tuple[Path, str]] = []
+        try:
+            made = super().model_validate(document, **settings)
+        except ValidationError as error:
+            found = mistakes_of(error, cls, document)
+        if short is not None:
+            found = short.mistakes(given, found)
+        if found:
+            mistakes = [_mistake(*each, source, lines) for each in found]
+            raise InvalidRequirements(sorted(mistakes, key=lambda each: each.line or 0))
+        made._notes = () if short is None else short.notes  # noqa: SLF001 -- of its own class
+        return made
+
+    @property
+    def digest(self) -> str:
+        """Stands for what is required: spelling, order and defaults do not count."""
+        return digest_json(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+    def make(self) -> object:
+        """Look at what the sections need of each other."""
+        judged = self.judged
+        for place, rule in enumerate(self.respond):
+            for name in rule.when:
+                if name not in judged:
+                    allowed = f"a verdict that the document asks for, {among(name, sorted(judged))}"
+                    raise refusal(f"respond[{place}].when", name, allowed)
+        if self.approvals and self.rollout is None:
+            raise refusal("approvals", sorted(self.approvals), "left out where there is no rollout")
+        return self.policy()
+
+    @property
+    def judged(self) -> set[str]:
+        """The names of the verdicts that it asks for."""
+        cost = self.cost
+        asked = {
+            "latency": self.latency,
+            "errors": self.errors,
+            "cost": cost and cost.cap,
+            "unit_cost": cost and cost.per_million,
+            "drift": self.drift,
+            "performance": self.performance,
+        }
+        return {name for name, section in asked.items() if section is not None}
+
+    def policy(self, clock: Clock | None = None) -> ResponsePolicy | None:
+        """Make the policy of `respond`, if there is one."""
+        if not self.respond:
+            return None
+        return ResponsePolicy(*(each.make() for each in self.respond), clock=clock)
+
+    def explain(self) -> str:
+        """Say what the document means, in a line for each requirement."""
+        return "\n".join([*explained(self), *self._notes])
+
+
+def _mistake(path: Path, says: str, source: str, lines: Lines) -> Mistake:
+    """Give a mistake its line: that of the nearest place around it that has one."""
+    while path not in lines and path:
+        path = path[:-1]
+    return Mistake(says.partition(" = ")[0], says, source, lines.get(path))

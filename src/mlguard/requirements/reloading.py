@@ -1,0 +1,52 @@
+"""What takes a document's place, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlguard.arguments import refusal
+from mlguard.requirements.model import Requirements
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """What a reload did. Immutable.
+
+    Attributes:
+        applied: Whether the new document runs now.
+        before: Digest of the document that ran.
+        after: Digest of the new one; empty where it could not be read.
+        kept: Names of what went on with what it had counted.
+        begun: Names of what began anew, and why.
+        dropped: Names of what the new document does not ask for.
+        error: Why the old document still runs; empty if it does not.
+    """
+
+    applied: bool
+    before: str
+    after: str = ""
+    kept: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    error: str = ""
+
+    def __str__(self) -> str:
+        if not self.applied:
+            return f"refused, {self.before} still runs:\n{self.error}"
+        parts = {"kept": self.kept, "begun": self.begun, "dropped": self.dropped}
+        said = [f"{word} {', '.join(names)}" for word, names in parts.items() if names]
+        return "; ".join(said) or "nothing changed"
+
+
+def read(requirements: Any) -> Requirements:
+    """Read a document, wherever it stands."""
+    if isinstance(requirements, Requirements):
+        return requirements
+    if isinstance(requirements, Mapping):
+        return Requirements.model_validate(requirements)
+    if isinstance(requirements, str | os.PathLike):
+        return Requirements.load(requirements)
+    raise refusal("requirements", requirements, "Requirements, a mapping, or a path")

@@ -1,0 +1,387 @@
+"""The sections of a requirements document. Each makes the guard that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import pydantic
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from mlguard.arguments import refusal
+from mlguard.budgets.cost import CostBudget
+from mlguard.budgets.errors import ErrorBudget
+from mlguard.budgets.latency import LatencyBudget
+from mlguard.budgets.streams import StreamLatency
+from mlguard.budgets.unit_cost import UnitCost
+from mlguard.budgets.windows import Calendar, Rolling
+from mlguard.governance.requests import Quorum
+from mlguard.performance.metrics import METRICS, roc_auc
+from mlguard.policies.responses import Response
+from mlguard.policies.thresholds import Limits, at_least, at_most
+from mlguard.requirements.units import (
+    UNITS,
+    Amount,
+    Duration,
+    Lasting,
+    Share,
+    Window,
+    duration,
+    written,
+)
+from mlguard.rollout.guardrails import Guardrail
+from mlguard.rollout.plan import BlastRadius, RollbackPlan
+from mlguard.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from mlguard.protocols import Clock, Sink
+    from mlguard.stores.spend import SpendStore
+
+JUDGED = ("latency", "errors", "cost", "unit_cost", "drift", "performance")
+"""The verdicts of a service, which `respond` may name."""
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, Field(gt=0)]
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+_JUDGED = {"type": "string", "enum": list(JUDGED)}
+Judged: TypeAlias = Annotated[
+    tuple[Literal["latency", "errors", "cost", "unit_cost", "drift", "performance"], ...],
+    BeforeValidator(_listed),
+    Field(strict=False, min_length=1),
+    WithJsonSchema({"anyOf": [_JUDGED, {"type": "array", "items": _JUDGED, "minItems": 1}]}),
+]
+
+
+class Section(pydantic.BaseModel):
+    """A part of the document. Immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, serialize_by_alias=True
+    )
+
+    def make(self) -> object:
+        """Make what the section asks for; what is refused is a mistake of the document."""
+        return self
+
+    @model_validator(mode="after")
+    def _makes(self) -> Self:
+        self.make()
+        return self
+
+
+class Owner(Section):
+    """Who answers for the service."""
+
+    team: Name = Field(description="The team that owns it.", examples=["risk-ml"])
+    page: Name | None = Field(None, description="Who is paged.", examples=["risk-oncall"])
+    runbook: Name | None = Field(None, description="Address of the runbook.")
+
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+class Quantiles(Section):
+    """Limits on quantiles of a latency; a higher quantile has a larger limit."""
+
+    p50: Duration | None = Field(None, description="Limit on the median.")
+    p90: Duration | None = Field(None, description="Limit on the 90th percentile.")
+    p95: Duration | None = Field(None, description="Limit on the 95th percentile.")
+    p99: Duration | None = Field(None, description="Limit on the 99th percentile.")
+    p999: Duration | None = Field(None, alias="p99.9", description="Limit on the 99.9th.")
+
+    @property
+    def limits(self) -> dict[float, float]:
+        """The limits in seconds, by quantile."""
+        limits = {q: getattr(self, name) for name, q in _QUANTILES.items()}
+        return {q: limit for q, limit in limits.items() if limit is not None}
+
+    def make(self) -> object:
+        """Look at the limits."""
+        named = [(name, getattr(self, name)) for name in _QUANTILES]
+        given = [(name, limit) for name, limit in named if limit is not None]
+        for (low, less), (high, more) in pairwise(given):
+            if more <= less:
+                raise refusal(high, written(more), f"above that of {low}")
+        return self
+
+
+class Latency(Quantiles):
+    """How fast answers must be, over a sliding window; of streams, each part of them."""
+
+    window: Duration = Field(300.0, description="How far back is looked.", examples=["5 min"])
+    first_token: Quantiles | None = Field(None, description="Of streams: time to the first item.")
+    gap: Quantiles | None = Field(None, description="Of streams: time between two items.")
+    total: Quantiles | None = Field(None, description="Of streams: time to the end.")
+
+    def make(self, clock: Clock | None = None) -> LatencyBudget | StreamLatency:
+        """Make the budget."""
+        parts = {"first": self.first_token, "gap": self.gap, "total": self.total}
+        streams: dict[str, Any] = {
+            part: section.limits for part, section in parts.items() if section is not None
+        }
+        window = timedelta(seconds=self.window)
+        super().make()
+        if not self.limits and not streams:
+            raise refusal("p99", None, "given, or another quantile, or a part of streams")
+        if not streams:
+            return LatencyBudget(self.limits, window=window, clock=clock)
+        if self.limits:
+            first = min(self.model_fields_set & {*_QUANTILES})
+            allowed = "under first_token, gap or total, since those make it the latency of streams"
+            raise refusal(first, written(getattr(self, first)), allowed)
+        return StreamLatency(**streams, window=window, name="latency", clock=clock)
+
+
+class Errors(Section):
+    """Which share of the requests must be good, over which period."""
+
+    slo: Share = Field(description="Share of requests that must be good.", examples=["99.9 %"])
+    period: Window = Field(
+        "2592000 s", description="Of the error budget, 30 d by default.", examples=["30 d", "month"]
+    )
+    timezone: Name = Field("UTC", description="Of a period of the calendar.")
+
+    def make(self, clock: Clock | None = None) -> ErrorBudget:
+        """Make the budget."""
+        period = windowed(self.period, self.timezone)
+        return ErrorBudget(self.slo, period=period, clock=clock)
+
+
+class Cost(Section):
+    """What inference may cost: a million of it, and all of it within a window."""
+
+    per_million: Amount | None = Field(None, description="Limit on a million inferences.")
+    cap: Amount | None = Field(None, description="What may be spent in the window.")
+    window: Window | None = Field(None, description="Of the cap.", examples=["day", "48 h"])
+    timezone: Name = Field("UTC", description="Of the calendar.", examples=["Europe/Berlin"])
+    on_store_error: Literal["deny", "allow"] = Field(
+        "deny", description="Whether calls go on while the store of the spend does not answer."
+    )
+    on_unsettled: Literal["floor", "reserved"] = Field(
+        "reserved",
+        description="What a call is charged that went out and never said what it cost: "
+        "what it reported so far, or all that was reserved for it.",
+    )
+
+    def make(self) -> tuple[UnitCost | None, CostBudget | None]:
+        """Make both for a moment."""
+        if self.per_million is None and self.cap is None:
+            raise refusal("per_million", None, "given, or cap")
+        if (self.window is None) is not (self.cap is None):
+            raise refusal("window", self.window, "given exactly when cap is")
+        return self.unit_cost(), self.budget("cost", store=MemoryStore())
+
+    def unit_cost(self, clock: Clock | None = None) -> UnitCost | None:
+        """Make the limit on a million inferences."""
+        if self.per_million is None:
+            return None
+        return UnitCost(self.per_million, name="unit_cost", clock=clock)
+
+    def budget(
+        self,
+        name: str,
+        *,
+        store: SpendStore,
+        sinks: Sequence[Sink] = (),
+        clock: Clock | None = None,
+    ) -> CostBudget | None:
+        """Make the cap."""
+        if self.cap is None or self.window is None:
+            return None
+        return CostBudget(
+            name,
+            self.cap,
+            window=windowed(self.window, self.timezone),
+            store=store,
+            on_store_error=self.on_store_error,
+            on_unsettled=self.on_unsettled,
+            sinks=sinks,
+            clock=clock,
+        )
+
+
+class Drift(Section):
+    """How far the data may move from the reference that was saved with the model."""
+
+    metric: Literal["shift", "psi", "ks", "js"] = Field(
+        "shift", description="Of both lines; shift is a mean shift in standard deviations."
+    )
+    tolerance: Positive = Field(0.1, description="Beyond it a column warns.")
+    breach: Positive | None = Field(
+        None, description="Beyond it a column breaches: three times the tolerance if not given."
+    )
+    alpha: Share = Field(0.01, description="Chance of any false alarm in a comparison.")
+    must_be_conclusive: tuple[Name, ...] = Field(
+        (), strict=False, description="Columns that must have enough rows to be judged."
+    )
+
+    def make(self) -> object:
+        """Look at the lines."""
+        if self.breach is not None and self.breach < self.tolerance:
+            raise refusal("breach", self.breach, f"at least the tolerance, {self.tolerance:g}")
+        return self
+
+
+class Performance(Section):
+    """How good the model must be by its labels."""
+
+    metric: Name = Field(
+        description="Name of the measurement: one of mlguard's or of your own.",
+        examples=[*METRICS, "average_precision"],
+    )
+    floor: float | None = Field(None, description="Least value, of a metric where more is better.")
+    ceiling: float | None = Field(None, description="Most, of a metric where less is better.")
+    not_worse_by: Positive | None = Field(
+        None, description="How much a candidate may be worse than the champion, at most."
+    )
+    labels_after: Duration | None = Field(None, description="When labels have come, if ever.")
+
+    def make(self) -> object:
+        """Look at the limits."""
+        known = METRICS.get(self.metric)
+        wrong = known and {"higher": "ceiling", "lower": "floor"}[known.better]
+        if wrong and getattr(self, wrong) is not None:
+            allowed = f"left out: of {self.metric} {known and known.better} is better"
+            raise refusal(wrong, getattr(self, wrong), allowed)
+        if self.floor is not None and self.ceiling is not None:
+            raise refusal("ceiling", self.ceiling, "left out where floor is given")
+        if self.floor is self.ceiling is self.not_worse_by:
+            raise refusal("floor", None, "given, or ceiling, or not_worse_by")
+        return self.limit
+
+    @property
+    def limit(self) -> Limits | None:
+        """The policy of floor or ceiling."""
+        if self.floor is not None:
+            return at_least(self.floor)
+        return None if self.ceiling is None else at_most(self.ceiling)
+
+    @property
+    def live(self) -> bool:
+        """Whether it can be followed as labels come: a mean over rows with a limit."""
+        mean = self.metric in METRICS and self.metric != roc_auc.name
+        return mean and self.labels_after is not None and self.limit is not None
+
+
+class Rule(Section):
+    """When what is done, and how often at most."""
+
+    when: Judged = Field(description="Verdicts, all of which must be bad.", examples=["drift"])
+    severity: Literal["WARN", "BREACH", "UNKNOWN"] = Field(
+        "BREACH", description="Which severity is bad enough."
+    )
+    do: Name = Field(
+        description="alert, retrain, rollback, hold, promote, or an action of your own.",
+        examples=["alert", "retrain", "rollback"],
+    )
+    lasts: Lasting = Field(
+        1, alias="for", description="Evaluations in a row, or a duration.", examples=[3, "2 h"]
+    )
+    cooldown: Duration | None = Field(None, description="Least time between two actions.")
+
+    def make(self) -> Response:
+        """Make the response."""
+        if self.do.lower() in {"none", "resolve"}:
+            raise refusal("do", self.do, "an action; an alert is resolved by itself")
+        return Response(
+            self.do,
+            when=self.when,
+            severity=self.severity,
+            for_=self.lasts,
+            cooldown=self.cooldown or 0.0,
+            name=f"{self.do} on {' and '.join(self.when)}",
+        )
+
+
+class Watched(Section):
+    """A kind of event that a canary must not have oftener than the baseline."""
+
+    name: Name = Field(description="As it is counted on the rollout.", examples=["slow"])
+    tolerance: Positive | None = Field(None, description="Ratio of rates that is no harm yet.")
+    margin: Positive | None = Field(None, description="Ratio of rates that must be ruled out.")
+    action: Literal["rollback", "hold", "notify"] = Field(
+        "rollback", description="What harm leads to."
+    )
+
+    def make(self) -> Guardrail:
+        """Make the guardrail."""
+        return Guardrail(
+            self.name, tolerance=self.tolerance, margin=self.margin, action=self.action
+        )
+
+
+class Radius(Section):
+    """How much a candidate may touch before it is proven."""
+
+    requests: Count | None = Field(None, description="Most requests of the canary.")
+    excess_events: Positive | None = Field(None, description="Most events beyond the baseline's.")
+    cost: Positive | None = Field(None, description="Most that its requests may cost.")
+
+
+class Rollout(Section):
+    """How a candidate goes out, and what brings it back."""
+
+    stages: tuple[Share, ...] = Field(
+        (0.01, 0.05, 0.25, 0.5),
+        strict=False,
+        description="Rising shares of the requests that the canary gets.",
+        examples=[["1 %", "5 %", "25 %", "50 %"]],
+    )
+    rollback_on_error: bool = Field(
+        default=True,
+        description="Whether more errors than the baseline's roll back: none is tolerated.",
+    )
+    guardrails: tuple[Watched, ...] = Field(
+        (), strict=False, description="Other events that the canary must not have oftener."
+    )
+    alpha: Share = Field(0.05, description="Chance of a false rollback, over the whole rollout.")
+    bake: Duration = Field(600.0, description="Least duration of a stage.", examples=["10 min"])
+    max_duration: Duration | None = Field(None, description="After it the rollout ends.")
+    blast_radius: Radius | None = Field(None, description="How much may be touched before a proof.")
+
+    def make(self) -> RollbackPlan:
+        """Make the plan."""
+        errors = [Guardrail("errors")] if self.rollback_on_error else []
+        radius = {} if self.blast_radius is None else self.blast_radius.model_dump()
+        return RollbackPlan(
+            self.stages,
+            guardrails=[*errors, *(each.make() for each in self.guardrails)],
+            alpha=self.alpha,
+            blast_radius=BlastRadius(**radius),
+            bake=self.bake,
+            max_duration=self.max_duration,
+        )
+
+
+class Votes(Section):
+    """Who must approve."""
+
+    votes: Count = Field(1, description="Different people who approve, at least.")
+    roles: tuple[Name, ...] = Field((), strict=False, description="For which they must speak.")
+
+    def make(self) -> Quorum:
+        """Make the quorum."""
+        return Quorum(self.votes, roles=self.roles)
+
+
+def windowed(window: str, timezone: str) -> Calendar | Rolling:
+    """Make the window of a section."""
+    unit: Any = window
+    return Calendar(unit, tz=timezone) if window in UNITS else Rolling(duration(window))

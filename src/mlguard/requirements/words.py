@@ -1,0 +1,119 @@
+"""What a requirements document means, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mlguard.render.text import quantity
+
+if TYPE_CHECKING:
+    from mlguard.requirements.model import Requirements
+    from mlguard.requirements.sections import Cost, Drift, Latency, Performance, Rollout, Rule
+
+
+def explained(wanted: Requirements) -> Iterator[str]:
+    """Give a line for each requirement."""
+    owner = wanted.owner
+    paged = f", paged at {owner.page}" if owner and owner.page else ""
+    yield wanted.service + (f", owned by {owner.team}{paged}" if owner else "")
+    if wanted.latency:
+        yield from _latency(wanted.latency)
+    if wanted.errors:
+        slo, period = quantity(wanted.errors.slo, "share"), wanted.errors.period
+        yield f"errors: at least {slo} of requests good over {_window(period)}"
+    if wanted.cost:
+        yield from _cost(wanted.cost)
+    if wanted.drift:
+        yield _drift(wanted.drift)
+    if wanted.performance:
+        yield _performance(wanted.performance)
+    yield from map(_rule, wanted.respond)
+    if wanted.rollout:
+        yield _rollout(wanted.rollout)
+    for environment, votes in wanted.approvals.items():
+        roles = f", among them {' and '.join(votes.roles)}" if votes.roles else ""
+        people = "person" if votes.votes == 1 else "people"
+        yield f"approvals: {votes.votes} {people} before a rollout in {environment}{roles}"
+
+
+def _latency(latency: Latency) -> Iterator[str]:
+    parts = {
+        "latency": latency,
+        "time to the first item": latency.first_token,
+        "time between items": latency.gap,
+        "time to the end": latency.total,
+    }
+    for name, part in parts.items():
+        if part is not None and part.limits:
+            yield f"{name}: {_limits(part.limits)} over {quantity(latency.window, 's')}"
+
+
+def _limits(limits: Mapping[float, float]) -> str:
+    said = (f"p{100 * q:.10g} at most {quantity(limit, 's')}" for q, limit in limits.items())
+    return " and ".join(said)
+
+
+def _window(window: str) -> str:
+    number, blank, _ = window.partition(" ")
+    return quantity(float(number), "s") if blank else f"a calendar {window}"
+
+
+def _cost(cost: Cost) -> Iterator[str]:
+    if cost.per_million:
+        yield f"unit_cost: at most {cost.per_million} for a million inferences"
+    if cost.cap and cost.window:
+        zone = f" of {cost.timezone}" if " " not in cost.window else ""
+        down = "nothing is spent" if cost.on_store_error == "deny" else "calls go on"
+        charged = {"reserved": "all that was reserved for it", "floor": "what it reported"}
+        yield (
+            f"cost: at most {cost.cap} in {_window(cost.window)}{zone}; while the store is down "
+            f"{down}; a call that never settled is charged {charged[cost.on_unsettled]}"
+        )
+
+
+def _drift(drift: Drift) -> str:
+    breach = drift.breach or 3 * drift.tolerance
+    unit = "standard deviations" if drift.metric == "shift" else f"in {drift.metric}"
+    lines = f"warns beyond {drift.tolerance:g} and breaches beyond {breach:g} {unit}"
+    if drift.tolerance == breach:
+        lines = f"breaches beyond {breach:g} {unit}"
+    must = ", ".join(drift.must_be_conclusive)
+    return f"drift: {lines}" + (f"; {must} must have enough rows" if must else "")
+
+
+def _performance(performance: Performance) -> str:
+    said = []
+    if performance.floor is not None:
+        said.append(f"at least {performance.floor:g}")
+    if performance.ceiling is not None:
+        said.append(f"at most {performance.ceiling:g}")
+    if performance.not_worse_by is not None:
+        said.append(f"a candidate at most {performance.not_worse_by:g} worse than the champion")
+    late = performance.labels_after
+    after = f"; labels come after {quantity(late, 's')}" if late is not None else ""
+    by_hand = "" if performance.live else "; its verdict is given to decide()"
+    return f"performance: {performance.metric} {', '.join(said)}{after}{by_hand}"
+
+
+def _rule(rule: Rule) -> str:
+    verb = "are" if len(rule.when) > 1 else "is"
+    lasts = f"for {rule.lasts} evaluations in a row"
+    if isinstance(rule.lasts, float):
+        lasts = f"for {quantity(rule.lasts, 's')}"
+    lasting = "" if rule.lasts == 1 else f" {lasts}"
+    pause = f", at most every {quantity(rule.cooldown, 's')}" if rule.cooldown else ""
+    return f"{rule.do}: when {' and '.join(rule.when)} {verb} {rule.severity}{lasting}{pause}"
+
+
+def _rollout(rollout: Rollout) -> str:
+    stages = ", ".join(quantity(each, "share") for each in rollout.stages)
+    events = ["errors"] if rollout.rollback_on_error else []
+    events += [each.name for each in rollout.guardrails]
+    most = rollout.blast_radius and rollout.blast_radius.requests
+    radius = f"; at most {most:,} requests before a proof" if most else ""
+    alpha = quantity(rollout.alpha, "share")
+    return (
+        f"rollout: {stages} for {quantity(rollout.bake, 's')} each; more {' or '.join(events)} "
+        f"than the baseline stop it, falsely in at most {alpha} of rollouts{radius}"
+    )

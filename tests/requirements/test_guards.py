@@ -1,0 +1,446 @@
+"""The guards of a document do what it says, and a reload changes what it says and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlguard import (
+    Action,
+    BudgetExceeded,
+    ConfigurationError,
+    ErrorBudget,
+    GuardBreached,
+    Guards,
+    GuardUnknown,
+    LatencyBudget,
+    Ledger,
+    MemoryStore,
+    Principal,
+    Reference,
+    Requirements,
+    Severity,
+    StreamLatency,
+    measured,
+)
+from mlguard.integrations.asgi import GuardMiddleware
+from mlguard.performance import Outcomes, compare, evaluate
+from mlguard.testing import ManualClock, RecordingSink, ScriptedCheck
+
+HERE = Path(__file__).parent
+WHOLE = Requirements.load(HERE / "production.yaml")
+FLAT = {
+    "replicas": 3,
+    "resources": {"cpu": "2", "memory": "4Gi"},
+    "rollback_on_error": True,
+    "drift_alert_threshold": 0.05,
+    "cost_alert_per_day": 500,
+}
+NOON = 1_900_022_400.0  # of a day of UTC
+
+
+def rows(*, shift: float = 0.0, n: int = 5_000, seed: int = 1) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {"amount": rng.normal(size=n) + shift, "score": rng.random(n)}
+
+
+REFERENCE = Reference.fit(rows(seed=0))
+
+
+def document(**sections: Any) -> Requirements:
+    return Requirements.model_validate({"version": 1, "service": "fraud", **sections})
+
+
+def build(wanted: Requirements, **given: Any) -> Guards:
+    usual: dict[str, Any] = {"reference": REFERENCE, "store": MemoryStore()}
+    return Guards.build(wanted, **{**usual, "clock": ManualClock(NOON), **given})
+
+
+def test_the_short_form_rolls_back_alerts_and_caps() -> None:
+    clock, sink = ManualClock(NOON), RecordingSink()
+    guards = build(Requirements.model_validate(FLAT), clock=clock, sinks=[sink])
+    # it rolls back on error
+    engine = guards.rollout("7")
+    for _ in range(3):
+        engine.observe("baseline", requests=900, events={"errors": 9})
+        engine.observe("canary", requests=100, events={"errors": 8})
+        clock.advance(30)
+        engine.decide()
+    assert engine.phase == "rolled back"
+    # it alerts on drift, once an episode, and resolves
+    assert guards.drift is not None
+    guards.drift.profile.observe_many(rows())
+    assert guards.decide() == []
+    clock.advance(1)
+    guards.drift.profile.take()
+    guards.drift.profile.observe_many(rows(shift=0.3))
+    assert [each.action for each in guards.decide()] == [Action.ALERT]
+    assert guards.decide() == []
+    guards.drift.profile.take()
+    guards.drift.profile.observe_many(rows(seed=2))
+    clock.advance(1)
+    assert [each.action for each in guards.decide()] == [Action.RESOLVE]
+    # it caps the day's cost
+    assert guards.cost is not None
+    with guards.cost.reserve("500 USD") as call:
+        call.dispatched()
+        call.settle("500 USD")
+    with pytest.raises(BudgetExceeded), guards.cost.reserve("0.01 USD"):
+        pass
+    clock.advance(1)
+    (alert,) = guards.decide()
+    assert (alert.action, "cost" in alert.reason) == (Action.ALERT, True)
+    clock.advance(86_400)
+    with guards.cost.reserve("0.01 USD") as call:
+        call.settle("0 USD")
+    by = {str(each.action) for each in sink.decisions}
+    assert by == {"rollback", "alert", "resolve"}
+
+
+def test_the_short_form_leaves_a_good_canary_and_data_without_drift_alone() -> None:
+    clock, sink = ManualClock(NOON), RecordingSink()
+    guards = build(Requirements.model_validate(FLAT), clock=clock, sinks=[sink])
+    engine = guards.rollout("7")
+    for _ in range(20):
+        engine.observe("baseline", requests=900, events={"errors": 9})
+        engine.observe("canary", requests=100, events={"errors": 1})
+        clock.advance(30)
+        assert engine.decide().action is not Action.ROLLBACK
+    assert guards.drift is not None
+    guards.drift.profile.observe_many(rows())
+    assert guards.decide() == []
+    assert guards.check().severity is Severity.OK
+
+
+def test_a_whole_document_makes_every_guard() -> None:
+    guards = build(WHOLE)
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.latency.limits == {0.5: 0.010, 0.99: 0.050}
+    assert isinstance(guards.errors, ErrorBudget)
+    assert guards.errors.slo == 0.999
+    assert guards.cost is not None
+    assert guards.unit_cost is not None
+    assert guards.drift is not None
+    assert guards.performance is None  # average precision is no mean over rows
+    assert guards.respond is not None
+    assert [str(each.action) for each in guards.respond.responses] == ["alert", "retrain"]
+    names = [cause.name for cause in guards.check().causes]  # type: ignore[union-attr]
+    assert names == ["latency", "errors", "cost", "unit_cost", "drift"]
+
+
+def test_verdicts_say_which_service_they_are_about() -> None:
+    for verdict in build(WHOLE).verdicts():
+        assert verdict.subject["service"] == "fraud-scorer"
+
+
+def test_streams_have_a_latency_of_their_own() -> None:
+    guards = build(document(latency={"first_token": {"p95": "800 ms"}, "window": "10 min"}))
+    assert isinstance(guards.latency, StreamLatency)
+    assert guards.latency["first"].limits == {0.95: 0.8}
+
+
+def test_labels_that_come_late_are_followed_where_the_metric_is_a_mean() -> None:
+    section = {"metric": "accuracy", "floor": 0.9, "labels_after": "1 d"}
+    guards = build(document(performance=section))
+    assert isinstance(guards.performance, Outcomes)
+    day = NOON - 4 * 86_400
+    ids = range(400)
+    guards.performance.add({"id": ids, "predicted_at": [day] * 400, "prediction": [0, 1] * 200})
+    guards.performance.add({"id": ids, "labelled_at": [day + 9] * 400, "label": [0, 1, 1, 1] * 100})
+    assert guards.check().severity is Severity.BREACH
+
+
+def test_what_is_missing_is_named_all_at_once() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Guards.build(WHOLE)
+    assert str(raised.value).splitlines() == [
+        "reference = None: must be given: the document asks for drift",
+        "store = None: must be given: the document asks for cost.cap",
+    ]
+
+
+def test_a_column_that_the_reference_does_not_have_is_named() -> None:
+    wanted = document(drift={"must_be_conclusive": ["amount", "age"]})
+    with pytest.raises(ConfigurationError, match=r"drift\.must_be_conclusive = \['age'\]"):
+        build(wanted)
+
+
+def test_a_document_that_asks_for_nothing_here_is_unknown_and_never_ok() -> None:
+    assert build(document(rollout={})).check().severity is Severity.UNKNOWN
+    assert build(document()).check().severity is Severity.UNKNOWN
+
+
+def test_a_guard_that_nobody_asks_is_stale() -> None:
+    clock = ManualClock(NOON)
+    guards = build(document(latency={"p99": "50 ms"}), clock=clock)
+    stale = guards.stale(after=60)
+    assert stale().ok
+    clock.advance(61)
+    assert stale().severity is Severity.BREACH
+    guards.check()
+    assert stale().ok
+
+
+def test_the_gate_judges_performance_and_what_else_it_is_given() -> None:
+    section = {"metric": "brier", "ceiling": 0.2, "not_worse_by": 0.01}
+    guards = build(document(performance=section))
+    rng = np.random.default_rng(3)
+    chance = rng.random(4_000)
+    y = rng.random(4_000) < chance
+    change = compare(y, chance, chance, loss="brier").overall
+    achieved = evaluate(y, chance, loss="brier").overall
+    assert guards.gate(achieved=achieved, change=change)().ok
+    bad = compare(y, chance, 1 - chance, loss="brier").overall
+    assert guards.gate(achieved=achieved, change=bad)().severity is Severity.BREACH
+    held = guards.gate(ScriptedCheck("UNKNOWN"), achieved=achieved, change=change)()
+    assert held.severity is Severity.UNKNOWN
+    with pytest.raises(ConfigurationError, match="change = None: must be a measurement of brier"):
+        guards.gate(achieved=achieved)
+    with pytest.raises(ConfigurationError, match="achieved = "):
+        guards.gate(achieved=measured("accuracy", 0.9), change=change)
+
+
+def test_responses_wait_for_a_verdict_that_is_judged_elsewhere() -> None:
+    clock = ManualClock(NOON)
+    guards = build(WHOLE, clock=clock)
+    assert guards.drift is not None
+    guards.drift.profile.observe_many(rows(shift=0.5))
+    assert guards.decide() == []
+    clock.advance(60)
+    performance = ScriptedCheck("BREACH", name="performance")()
+    assert [str(each.action) for each in guards.decide(performance)] == ["retrain"]
+
+
+def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:
+    clock, store = ManualClock(NOON), MemoryStore()
+    guards = build(WHOLE, clock=clock, store=store)
+    with pytest.raises(ConfigurationError, match=r"approval = None: .*approvals\.production"):
+        guards.rollout("7")
+    assert guards.rollout("7", environment="staging").phase == "pending"
+    people = {"a": Principal("ada", ("risk",)), "b": Principal("bo", ("platform",))}
+    approvals = guards.approvals("production", authenticate=people.get)
+    assert (approvals.quorum.votes, approvals.quorum.roles) == (2, ("risk", "platform"))
+    with pytest.raises(GuardUnknown):
+        guards.rollout("7", approval=ScriptedCheck("UNKNOWN"))
+    with pytest.raises(GuardBreached):
+        guards.rollout("7", approval=ScriptedCheck("BREACH"))
+    engine = guards.rollout("7", approval=ScriptedCheck("OK"))
+    engine.observe("canary", requests=5)
+    again = guards.rollout("7", state=engine.state())
+    assert again.state() == engine.state()
+    with pytest.raises(ConfigurationError, match="environment = 'moon'"):
+        guards.approvals("moon", authenticate=people.get)
+
+
+# reload
+
+
+def served(guards: Guards) -> None:
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.errors is not None
+    guards.latency.observe_many([0.020] * 900 + [0.045] * 100)
+    guards.errors.observe_counts(good=990, bad=10)
+
+
+def test_a_limit_moves_and_what_was_counted_stays() -> None:
+    one = {"latency": {"p50": "10 ms", "p99": "50 ms"}, "errors": {"slo": "99.9 %"}}
+    two = {"latency": {"p90": "30 ms", "p99": "50 ms"}, "errors": {"slo": "95 %"}}
+    clock = ManualClock(NOON)
+    guards, fresh = (build(document(**each), clock=clock) for each in (one, two))
+    served(guards)
+    served(fresh)
+    report = guards.reload(document(**two))
+    assert report.applied
+    assert (report.kept, report.begun) == (("latency", "errors"), ())
+    assert guards.latency is not None
+    assert fresh.latency is not None
+    assert guards.latency().to_dict() == fresh.latency().to_dict()
+    assert guards.errors is not None
+    assert fresh.errors is not None
+    assert guards.errors().to_dict() == fresh.errors().to_dict()
+
+
+def test_what_is_counted_after_a_reload_leaves_the_window_as_ever() -> None:
+    clock = ManualClock(NOON)
+    guards = build(document(latency={"p99": "50 ms"}), clock=clock)
+    assert isinstance(guards.latency, LatencyBudget)
+    guards.latency.observe_many([0.060] * 1_000)
+    clock.advance(150)
+    guards.reload(document(latency={"p99": "55 ms"}))
+    guards.latency.observe_many([0.010] * 1_000)
+    assert guards.latency.measure().n == 2_000
+    clock.advance(200)
+    assert guards.latency.measure().n == 1_000
+    assert guards.check().severity is Severity.OK
+
+
+def test_a_window_that_moves_begins_anew_and_says_so() -> None:
+    guards = build(document(latency={"p99": "50 ms"}, errors={"slo": "99 %"}))
+    served(guards)
+    wanted = document(
+        latency={"p99": "50 ms", "window": "10 min"}, errors={"slo": "99 %", "period": "month"}
+    )
+    report = guards.reload(wanted)
+    assert report.begun == ("latency: its window is another", "errors: its window is another")
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.latency.totals["requests"] == 0
+
+
+def test_an_unchanged_section_keeps_its_very_meter() -> None:
+    guards = build(WHOLE)
+    before = guards.latency, guards.errors, guards.cost, guards.unit_cost, guards.respond
+    report = guards.reload(Requirements.load(HERE / "production.yaml"))
+    assert before == (guards.latency, guards.errors, guards.cost, guards.unit_cost, guards.respond)
+    assert all(
+        one is two
+        for one, two in zip(
+            before,
+            (guards.latency, guards.errors, guards.cost, guards.unit_cost, guards.respond),
+            strict=True,
+        )
+    )
+    assert (report.begun, report.dropped, report.before) == ((), (), report.after)
+
+
+def test_a_cap_moves_and_what_was_spent_stays() -> None:
+    cost = {"cap": "500 USD", "window": "day"}
+    guards = build(document(cost=cost))
+    assert guards.cost is not None
+    with guards.cost.reserve("450 USD") as call:
+        call.settle("450 USD")
+    report = guards.reload(document(cost={**cost, "cap": "400 USD"}))
+    assert report.kept == ("cost",)
+    assert guards.check().severity is Severity.BREACH
+    with pytest.raises(BudgetExceeded), guards.cost.reserve("1 USD"):
+        pass
+    report = guards.reload(document(cost={**cost, "cap": "400 EUR"}))
+    assert report.begun == ("cost: its window or currency is another",)
+    with guards.cost.reserve("400 EUR") as call:
+        call.settle("0 EUR")
+
+
+def test_the_lines_of_drift_move_and_the_rows_stay() -> None:
+    guards = build(document(drift={"tolerance": 0.1}))
+    assert guards.drift is not None
+    guards.drift.profile.observe_many(rows(shift=0.2))
+    assert guards.check().severity is Severity.WARN
+    guards.reload(document(drift={"tolerance": 0.5}))
+    assert guards.check().severity is Severity.OK
+    guards.reload(document(drift={"tolerance": 0.05, "breach": 0.1}))
+    assert guards.check().severity is Severity.BREACH
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"version": 1, "service": "fraud", "latency": {"p99": 50}},
+        {"version": 1, "service": "fraud", "drift": {"must_be_conclusive": ["age"]}},
+        HERE / "missing.yaml",
+        None,
+    ],
+)
+def test_a_document_that_is_refused_leaves_the_old_one_and_warns(bad: Any) -> None:
+    guards = build(document(latency={"p99": "50 ms"}))
+    assert isinstance(guards.latency, LatencyBudget)
+    guards.latency.observe_many([0.010] * 1_000)
+    meter, digest = guards.latency, guards.requirements.digest
+    assert guards.check().severity is Severity.OK
+    report = guards.reload(bad)
+    assert not report.applied
+    assert report.error in str(report)
+    assert guards.latency is meter
+    assert guards.requirements.digest == digest
+    verdict = guards.check()
+    assert verdict.severity is Severity.WARN
+    assert "the new requirements were refused" in verdict.explain()
+    assert guards.reload(document(latency={"p99": "60 ms"})).applied
+    assert guards.check().severity is Severity.OK
+
+
+def test_the_ledger_knows_both_digests_and_the_decisions(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "audit.jsonl") as ledger:
+        one, two = document(latency={"p99": "50 ms"}), document(latency={"p99": "60 ms"})
+        guards = build(one, ledger=ledger)
+        guards.reload(two)
+        guards.reload({})
+        entries = [entry.record for entry in ledger if entry.kind.startswith("requirements")]
+        assert [(each["before"], each["after"]) for each in entries] == [
+            (one.digest, two.digest),
+            (two.digest, ""),
+        ]
+        assert ledger.verify().intact
+
+
+def test_a_rollout_under_way_keeps_its_plan() -> None:
+    guards = build(document(rollout={"stages": ["10 %", "50 %"]}))
+    engine = guards.rollout("7")
+    report = guards.reload(document(rollout={"stages": ["1 %", "50 %"]}))
+    assert engine.share == 0.1
+    assert guards.rollout("8").share == 0.01
+    assert report.begun == ("rollout: its plan holds for engines made from now on",)
+
+
+# the middleware
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    del scope, receive
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"0.74"})
+
+
+def asked(guarded: Any) -> int:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(guarded({"type": "http", "method": "GET"}, None, send))
+    return int(sent[0]["status"])
+
+
+def test_a_middleware_takes_the_guards_in_one_line_and_follows_their_reloads() -> None:
+    cost = {"cap": "1 USD", "window": "day"}
+    guards = build(document(latency={"p99": "50 ms"}, errors={"slo": "99 %"}, cost=cost))
+    guarded = GuardMiddleware(app, guards=guards)
+    assert asked(guarded) == 200
+    guards.reload(document(latency={"p99": "60 ms"}, errors={"slo": "99 %"}, cost=cost))
+    assert asked(guarded) == 200
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.latency.totals["requests"] == 2
+    assert guards.errors is not None
+    assert guards.errors.totals["good"] == 2
+    assert guards.cost is not None
+    with guards.cost.reserve("1 USD") as call:
+        call.settle("1 USD")
+    guards.cost.refresh()
+    assert asked(guarded) == 429
+    guards.reload(document())
+    assert asked(guarded) == 200
+    assert guarded.latency is None
+    assert guarded.crashes == 0
+
+
+def test_a_middleware_that_rejects_goes_by_the_new_limits() -> None:
+    guards = build(document(latency={"p99": "50 ms"}))
+    guarded = GuardMiddleware(app, guards=guards, on_breach="reject", clock=ManualClock(1.0))
+    assert isinstance(guards.latency, LatencyBudget)
+    guards.latency.observe_many([0.080] * 1_000)
+    assert asked(guarded) == 503
+    guards.reload(document(latency={"p99": "100 ms"}))
+    assert asked(guarded) == 200
+    guards.reload(document())
+    assert asked(guarded) == 200
+    guards.reload(document(latency={"p99": "1 ms"}))
+    guards.latency.observe_many([0.080] * 1_000)
+    assert asked(guarded) == 503
+
+
+def test_a_middleware_takes_guards_or_meters() -> None:
+    guards = build(document(latency={"p99": "50 ms"}))
+    with pytest.raises(ConfigurationError, match="guards = "):
+        GuardMiddleware(app, guards=guards, errors=ErrorBudget(0.99))

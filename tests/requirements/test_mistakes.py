@@ -1,0 +1,180 @@
+"""Each mistake in a document is one line: where, which line, what stands there, what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mlguard import ConfigurationError, Requirements
+from mlguard.requirements import InvalidRequirements
+
+HEAD = "version: 1\nservice: fraud\n"
+SECONDS = "a positive duration with its unit"
+SHARE = "a share between 0 and 1"
+MONEY = "a positive amount and its currency, such as '500 USD'"
+
+# what is written from line 3 on, the line of the mistake, its path, the value, what is allowed
+MISTAKES = [
+    ("latncy: {p99: 50 ms}", 3, "latncy", "{'p99': '50 ms'}", "did you mean 'latency'?"),
+    ("latency: {p98: 50 ms}", 3, "latency.p98", "'50 ms'", "did you mean 'p99'?"),
+    ("latency: {P99: 50 ms}", 3, "latency.P99", "'50 ms'", "did you mean 'p99'?"),
+    ("latency:\n  p50: 10 ms\n  p99: 50", 5, "latency.p99", "50", SECONDS),
+    ("latency:\n  p50: 10 ms\n  p99: 50ms.", 5, "latency.p99", "'50ms.'", SECONDS),
+    ("latency: {p99: fast}", 3, "latency.p99", "'fast'", SECONDS),
+    ("latency: {p99: 0 ms}", 3, "latency.p99", "'0 ms'", SECONDS),
+    ("latency: {p99: -5 ms}", 3, "latency.p99", "'-5 ms'", SECONDS),
+    ("latency: {p99: 5 parsecs}", 3, "latency.p99", "'5 parsecs'", SECONDS),
+    ("latency: {p99: 50 ms, window: 5}", 3, "latency.window", "5", SECONDS),
+    ("latency: {p50: 50 ms, p99: 10 ms}", 3, "latency.p99", "'0.01 s'", "above that of p50"),
+    ("latency: {window: 5 min}", 3, "latency.p99", "None", "given, or another quantile"),
+    ("latency: 50 ms", 3, "latency", "'50 ms'", "a mapping"),
+    ("latency: [50 ms]", 3, "latency", "['50 ms']", "a mapping"),
+    ("latency: {first_token: {p95: 800}}", 3, "latency.first_token.p95", "800", SECONDS),
+    ("latency: {p99: 1 s, first_token: {p95: 1 s}}", 3, "latency.p99", "'1 s'", "under first_token, gap or total"),
+    ("errors: {slo: 99.9}", 3, "errors.slo", "99.9", SHARE),
+    ("errors: {slo: 100 %}", 3, "errors.slo", "'100 %'", SHARE),
+    ("errors: {slo: 1}", 3, "errors.slo", "1", SHARE),
+    ("errors: {period: 30 d}", 3, "errors.slo", "None", "given"),
+    ("errors: {slo: 99.9 %, period: 30}", 3, "errors.period", "30", "one of hour, day, week, month, or a duration"),
+    ("errors: {slo: 99.9 %, period: 1 min}", 3, "errors.period", "60.0", "at least"),
+    ("errors: {slo: 50 %}", 3, "errors.alerts", "BurnAlert", "able to fire"),
+    ("errors: {slo: 99.9 %, period: month, timezone: Berlin}", 3, "errors.timezone", "'Berlin'", "a time zone"),
+    ("cost: {cap: 500, window: day}", 3, "cost.cap", "500", MONEY),
+    ("cost: {cap: 500 dollars, window: day}", 3, "cost.cap", "'500 dollars'", MONEY),
+    ("cost: {cap: $500, window: day}", 3, "cost.cap", "'$500'", MONEY),
+    ("cost: {cap: 0 USD, window: day}", 3, "cost.cap", "'0 USD'", MONEY),
+    ("cost: {cap: 500 USD}", 3, "cost.window", "None", "given exactly when cap is"),
+    ("cost: {per_million: 12 USD, window: day}", 3, "cost.window", "'day'", "given exactly when cap is"),
+    ("cost: {timezone: UTC}", 3, "cost.per_million", "None", "given, or cap"),
+    ("cost: {cap: 500 USD, window: fortnight}", 3, "cost.window", "'fortnight'", "one of hour, day, week, month"),
+    ("cost: {cap: 5 USD, window: day, on_store_error: ignore}", 3, "cost.on_store_error", "'ignore'", "one of deny, allow"),
+    ("drift: {tolerance: 0}", 3, "drift.tolerance", "0", "greater than 0"),
+    ("drift: {tolerance: 10 %}", 3, "drift.tolerance", "'10 %'", "a number"),
+    ("drift: {tolerance: 0.3, breach: 0.1}", 3, "drift.breach", "0.1", "at least the tolerance, 0.3"),
+    ("drift: {metric: pis}", 3, "drift.metric", "'pis'", "did you mean 'psi'?"),
+    ("drift: {must_be_conclusive: amount}", 3, "drift.must_be_conclusive", "'amount'", "a list"),
+    ("drift: {alpha: 1.5}", 3, "drift.alpha", "1.5", SHARE),
+    ("performance: {metric: accuracy}", 3, "performance.floor", "None", "given, or ceiling, or not_worse_by"),
+    ("performance: {metric: brier, floor: 0.1}", 3, "performance.floor", "0.1", "left out: of brier lower is better"),
+    ("performance: {metric: accuracy, floor: .nan}", 3, "performance.floor", "nan", "a finite number"),
+    ("performance: {metric: accuracy, floor: high}", 3, "performance.floor", "'high'", "a number"),
+    ("performance: {metric: accuracy, floor: 0.9, not_worse_by: -1}", 3, "performance.not_worse_by", "-1", "greater than 0"),
+    ("drift: {}\nrespond:\n  - {when: drfit, do: alert}", 5, "respond[0].when", "'drfit'", "did you mean 'drift'?"),
+    ("drift: {}\nrespond:\n  - {when: latency, do: alert}", 5, "respond[0].when", "'latency'", "a verdict that the document asks for, one of drift"),
+    ("drift: {}\nrespond:\n  - {when: drift}", 5, "respond[0].do", "None", "given"),
+    ("drift: {}\nrespond:\n  - {when: drift, do: resolve}", 5, "respond[0].do", "'resolve'", "an action"),
+    ("drift: {}\nrespond:\n  - {when: drift, do: alert, for: 0}", 5, "respond[0].for", "0", "a number of evaluations in a row"),
+    ("drift: {}\nrespond:\n  - {when: drift, do: retrain, cooldown: weekly}", 5, "respond[0].cooldown", "'weekly'", SECONDS),
+    ("drift: {}\nrespond: {when: drift, do: alert}", 4, "respond", "{'when': 'drift', 'do': 'alert'}", "a list"),
+    ("drift: {}\nrespond:\n  - {when: drift, do: alert}\n  - {when: drift, do: alert}", 4, "respond", "['alert on drift', 'alert on drift']", "of different names"),
+    ("rollout: {stages: [5 %, 1 %]}", 3, "rollout.stages", "(0.05, 0.01)", "rising shares"),
+    ("rollout:\n  stages:\n    - 1 %\n    - 150 %", 6, "rollout.stages[1]", "'150 %'", SHARE),
+    ("rollout: {rollback_on_error: 'yes'}", 3, "rollout.rollback_on_error", "'yes'", "true or false"),
+    ("rollout: {rollback_on_error: false}", 3, "rollout.guardrails", "[]", "one or more"),
+    ("rollout: {blast_radius: {requests: many}}", 3, "rollout.blast_radius.requests", "'many'", "a whole number"),
+    ("rollout: {blast_radius: {request: 5}}", 3, "rollout.blast_radius.request", "5", "did you mean 'requests'?"),
+    ("approvals: {production: {votes: 2}}", 3, "approvals", "['production']", "left out where there is no rollout"),
+    ("rollout: {}\napprovals: {production: {votes: 0}}", 4, "approvals.production.votes", "0", "greater than 0"),
+    ("rollout: {}\napprovals: {production: {vote: 2}}", 4, "approvals.production.vote", "2", "did you mean 'votes'?"),
+    ("owner: {page: risk}", 3, "owner.team", "None", "given"),
+    ("owner: {team: ''}", 3, "owner.team", "''", "not empty"),
+]  # fmt: skip
+
+
+def mistakes_in(text: str, folder: Path) -> InvalidRequirements:
+    file = folder / "production.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRequirements) as raised:
+        Requirements.load(file)
+    return raised.value
+
+
+@pytest.mark.parametrize("case", MISTAKES, ids=lambda case: case[0])
+def test_a_mistake_is_one_line_that_says_it_all(
+    case: tuple[str, int, str, str, str], tmp_path: Path
+) -> None:
+    body, line, path, value, allowed = case
+    error = mistakes_in(HEAD + body, tmp_path)
+    (mistake,) = error.mistakes
+    assert (mistake.path, mistake.line) == (path, line)
+    assert str(error) == str(mistake)
+    assert str(error).startswith(f"production.yaml:{line}: {path} = ")
+    assert value in str(error)
+    assert re.search(rf": must be .*{re.escape(allowed)}", str(error))
+    assert "\n" not in str(error)
+
+
+def test_there_are_fifty_typical_mistakes() -> None:
+    assert len(MISTAKES) >= 50
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    text = "version: 2\nlatency: {p99: 5}\nerrors: {slo: 99.9}\nservce: fraud\ncost: {cap: 5, window: day}\n"
+    error = mistakes_in(text, tmp_path)
+    found = [(mistake.line, mistake.path) for mistake in error.mistakes]
+    assert found == [
+        (1, "version"),
+        (1, "service"),
+        (2, "latency.p99"),
+        (3, "errors.slo"),
+        (4, "servce"),
+        (5, "cost.cap"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.yaml", "version: 1\nversion: 1\n", "line 2: version = given twice"),
+        ("a.yaml", "version: !!python/object:os.system 1\n", "could not determine a constructor"),
+        ("a.yaml", "version: !!python/object/apply:os.system [ls]\n", "line 1: tag 'tag:yaml.org,2002:python/object"),
+        ("a.yaml", "a: &a {b: 1}\nc: {<<: *a}\n", "line 2: a key: must be plain text"),
+        ("a.yaml", "a: [1, 2\n", "line 2: "),
+        ("a.yaml", "a: 1\n---\nb: 2\n", "another document"),
+        ("a.yaml", "a: &a [*a]\n", "32 deep"),
+        ("a.yaml", "[" * 5_000 + "]" * 5_000, "nested too deeply"),
+        ("a.yaml", "".join(f"k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 1}]\n" for i in range(9)), "at most 20,000 values"),
+        ("a.yaml", "a: &a 1\nb: [" + "*a, " * 101 + "1]\n", "aliases: must be at most 100"),
+        ("a.json", '{"version": 1, "version": 1}', "version = given twice"),
+        ("a.json", "{", "Expecting property name"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.toml", "version = 1\nversion = 1\n", "Cannot overwrite a value"),
+        ("a.yaml", "x" * (1 << 20) + "x", "at most 1,048,576 bytes"),
+        ("a.ini", "", "a file that ends in .yaml, .yml, .toml, .json"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_refused_and_costs_little(
+    name: str, text: str, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as raised:
+        Requirements.load(file)
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], "version: 1", 1, {1: 2}, {"version": 1.5, "service": "a"}]
+)
+def test_what_is_no_document_is_refused(document: object) -> None:
+    with pytest.raises(InvalidRequirements):
+        Requirements.model_validate(document)
+
+
+def test_the_short_form_is_told_of_by_its_own_keys() -> None:
+    given = {
+        "rollback_on_error": "yes",
+        "drift_alert_threshold": -0.05,
+        "drift_metric": "kl",
+        "cost_alert_per_day": -500,
+        "replicsa": 3,
+    }
+    with pytest.raises(InvalidRequirements) as raised:
+        Requirements.model_validate(given)
+    told = {mistake.path: str(mistake) for mistake in raised.value.mistakes}
+    assert told.keys() == given.keys()
+    assert told["drift_alert_threshold"] == "drift_alert_threshold = -0.05: must be greater than 0"
+    assert "did you mean 'replicas'?" in told["replicsa"]
+    assert "one of shift, psi, ks, js" in told["drift_metric"]
