@@ -11,9 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlguard.drift.streams import Detector
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".venvs" / "streams"
@@ -26,7 +31,7 @@ def streams() -> dict[str, Any]:
     rng = np.random.default_rng(7)
     levels = rng.random(300).repeat(LENGTH // 300)
     return {
-        "events, steady": (rng.random(LENGTH) < 0.1).astype(float),
+        "events, steady": rng.binomial(1, 0.1, LENGTH).astype(float),
         "events, 299 changes": (rng.random(LENGTH) < levels).astype(float),
         "normal, steady": rng.normal(size=LENGTH),
         "normal, 299 changes": rng.normal(4.0 * levels),
@@ -86,11 +91,12 @@ def delays() -> None:
         rng = np.random.default_rng(3)
         means = np.repeat([before, after], [10_000, 10_000])
         given = [stream(rng, means, family=family) for _ in range(60)]
-        for name, make in {
+        detectors: dict[str, Callable[[], Detector]] = {
             "mlguard ScanGLR": partial(ScanGLR, family),
             "river ADWIN": lambda: from_river(drift.ADWIN()),
             "river PageHinkley": lambda: from_river(drift.PageHinkley()),
-        }.items():
+        }
+        for name, make in detectors.items():
             found = evaluate(make, given)
             scores = f"{found.delay.value:.0f} | {found.misses.value:.0%}"
             print(f"| {change} | {name} | {scores} | {found.run_length.value:,.0f} |", flush=True)

@@ -2,7 +2,7 @@
 
 The last 4 to 7 values are compared with all before them after each value, the last 8, 10, 12 and
 14 after every second, and so on without end. So about 8 comparisons a value find changes of every
-size, and the sums at 8 places for each doubling of the length are all that is kept.
+size, and the sums at 16 places for each doubling of the length are all that is kept.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ WARM_UP = 30
 SHARE = 0.7
 """By so much times log(w / 4) a window of w values needs less: short ones are the more."""
 _SHORTEST, _LONGEST = 4, 7
+_PLACES = 16
+"""So many places a row are kept, more than are compared, for the onset to be exact."""
 _LEVELS = 40
 
 
@@ -121,12 +123,12 @@ class ScanGLR(Detector):
             row = rows[r]
             if len(row) >= _SHORTEST:
                 bound = self._bounds[r] * spread
-                for before, sum_before, _ in row[: 1 - _SHORTEST]:
+                for before, sum_before, _ in row[-_LONGEST : 1 - _SHORTEST]:
                     w = n - before
                     e = total - sum_before - w * mean
                     if e * e > bound * w * before and before >= WARM_UP:
                         may = True
-                if len(row) == _LONGEST:
+                if len(row) == _PLACES:
                     del row[0]
             row.append([n, total, squares])
             if due & 1:
@@ -148,7 +150,7 @@ class ScanGLR(Detector):
                     continue
                 found = self._family.evidence(n, total, squares, w, total - place[1])
                 height = needed - _eased(w)
-                if due and w >= _SHORTEST << r and place[0] >= WARM_UP:
+                if due and _SHORTEST << r <= w <= _LONGEST << r and place[0] >= WARM_UP:
                     proven = proven or found > height
                 clearest = max(clearest, (found, height, place))
         return self._cut(*clearest) if proven else None
@@ -214,7 +216,7 @@ class ScanGLR(Detector):
         for r, row_places in enumerate(places):
             until = int(np.searchsorted(row_places[0], now, side="right"))
             last = zip(
-                *(each[max(until - _LONGEST, 0) : until].tolist() for each in row_places),
+                *(each[max(until - _PLACES, 0) : until].tolist() for each in row_places),
                 strict=True,
             )
             if until:
