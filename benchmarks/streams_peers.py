@@ -73,7 +73,7 @@ def delays() -> None:
     """Compare detectors of river, at their defaults, with ours at theirs."""
     from functools import partial  # noqa: PLC0415
 
-    from river import drift  # noqa: PLC0415
+    from river import drift  # type: ignore[import-not-found]  # noqa: PLC0415
 
     from mlguard.drift.streams import ScanGLR, from_river  # noqa: PLC0415
     from mlguard.testing import evaluate, stream  # noqa: PLC0415

@@ -145,12 +145,12 @@ def evaluate(
         >>> rng = np.random.default_rng(1)
         >>> streams = [stream(rng, np.repeat([0.0, 1.0], 500)) for _ in range(50)]
         >>> print(evaluate(ScanGLR, streams))
-        run length = inf (6,772 to inf), n = 25,000
-        delay = 27 (23 to 31), n = 50
-        misses = 0 (0 to 0.0711), n = 50
-        onset error = 1 (1 to 3), n = 50
+        run length = infinity (13,146 to infinity), n = 48,495
+        delay = 27 (27 to 35), n = 50
+        misses = 0 (0 to 0.07112), n = 50
+        onset error = 2 (0 to 2), n = 50
         >>> print(evaluate(lambda: Metronome(10), streams).run_length)
-        run length = 10.2 (9.79 to 10.6), n = 25,200
+        run length = 10 (9.725 to 10.28), n = 49,500
     """
     share("confidence", confidence)
     quiet = alarms = changes = 0

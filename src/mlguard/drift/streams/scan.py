@@ -140,33 +140,40 @@ class ScanGLR(Detector):
         """Compare what is beyond the bounds with its threshold."""
         n, (total, squares) = self._n, self._sums
         needed = self._needed(total / n)
-        proven = False
-        clearest: tuple[float, float, list[float]] = (-math.inf, 0.0, [])
+        evidence = self._family.evidence
         for r, row in enumerate(self._rows):
-            due = n % (1 << r) == 0
-            for place in row:
-                w = n - int(place[0])
-                if w < _SHORTEST or not place[0]:
-                    continue
-                found = self._family.evidence(n, total, squares, w, total - place[1])
-                height = needed - _eased(w)
-                if due and _SHORTEST << r <= w <= _LONGEST << r and place[0] >= WARM_UP:
-                    proven = proven or found > height
-                clearest = max(clearest, (found, height, place))
-        return self._cut(*clearest) if proven else None
+            if n & ((1 << r) - 1):
+                break
+            for before, sum_before, _ in row[-1 - _LONGEST : -_SHORTEST]:
+                w = n - int(before)
+                found = evidence(n, total, squares, w, total - sum_before)
+                if before >= WARM_UP and found > needed - _eased(w):
+                    return self._cut(needed)
+        return None
 
-    def _cut(self, found: float, height: float, place: list[float]) -> Change:
+    def _cut(self, needed: float) -> Change:
         """Report the onset where the means differ most clearly, and go on from there."""
+        n, (total, squares) = self._n, self._sums
+        found, _, place = max(
+            (
+                self._family.evidence(n, total, squares, n - int(place[0]), total - place[1]),
+                r,
+                place,
+            )
+            for r, row in enumerate(self._rows)
+            for place in row
+            if place[0] <= n - _SHORTEST
+        )
         before, sum_before, squares_before = place
         origin = self._origin or 0.0
-        w, total = self._n - int(before), self._sums[0] - sum_before
-        squares = self._sums[1] - squares_before
+        w = n - int(before)
+        total, squares = total - sum_before, squares - squares_before
         change = self._found(
             self._place(self._at - self._missed - w),
             origin + sum_before / before,
             origin + total / w,
             statistic=found,
-            threshold=height,
+            threshold=needed - _eased(w),
         )
         if self.settings["family"] == "gaussian":
             moved = total / w
