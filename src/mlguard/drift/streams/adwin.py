@@ -155,7 +155,7 @@ class Adwin(Detector):
 
     def _block(self, values: Floats) -> list[Change]:
         found = []
-        start, size = 0, 16 * EVERY
+        start, size = 0, 256 * EVERY
         while start < len(values):
             taken, change = self._scan(values[start : start + size])
             start += taken

@@ -177,7 +177,7 @@ class PageHinkley(Detector):
 
     def _block(self, values: Floats) -> list[Change]:
         found = []
-        start, size = 0, 512
+        start, size = 0, 8192
         while start < len(values):
             if self._counted < WARM_UP:
                 end = min(start + WARM_UP - self._counted, len(values))

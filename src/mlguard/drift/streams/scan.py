@@ -185,7 +185,7 @@ class ScanGLR(Detector):
 
     def _block(self, values: Floats) -> list[Change]:
         found = []
-        start, size = 0, 512
+        start, size = 0, 8192
         while start < len(values):
             if self._origin is None:
                 self._origin = float(values[0])
