@@ -28,7 +28,7 @@ LEARNT = 1000
 """From so many values the baseline is learnt where none is given."""
 _DOUBT = 0.01
 """That the learnt baseline lies on the wrong side of the mean; the threshold makes up for it."""
-_BACK = 20.0
+_BACK = 100.0
 """A change is over when bets that the values are back have won so much."""
 _MARGIN = 1e-6
 """A baseline is at least so far, in parts of the range, from both of its ends."""
