@@ -141,6 +141,7 @@ def test_simulate_prints_what_an_alert_would_do(
     [
         ("0.1\n" * 20, [], "len(history) = 20: must be at least 56: 8 blocks of 7"),
         ("0.1\nmany\n", [], "line 2 = 'many': must be a number or a measurement"),
+        ("\n0.1\n\nmany\n", [], "line 4 = 'many': must be a number or a measurement"),
         ("0.1\n" * 60, ["--for", "0"], "for_ = 0"),
     ],
 )

@@ -281,7 +281,8 @@ class Decision(Record):
         action: An `Action`, or a string that names a user's own.
         reason: In words.
         subject: What it is about: service, model, version, environment, tenant, route.
-        at: When it was taken, Unix seconds.
+        at: When it was taken, Unix seconds by the clock of who decided; event times stand in
+            `verdicts`.
         key: The episode: the same on every replica and after a restart.
         verdicts: What it was decided from.
         because: Further grounds, each a mapping of plain JSON.

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -878,18 +877,26 @@ def test_an_event_time_far_ahead_silences_nothing(caplog: pytest.LogCaptureFixtu
     assert [each.action for each in policy.decide(ahead)] == [Action.RESOLVE]
 
 
-def test_two_subjects_in_one_policy_are_refused() -> None:
-    policy = ResponsePolicy(Response(Action.ALERT, when="drift"), clock=ManualClock(1e9))
-    first, second = (
-        Verdict("drift", Severity.BREACH, "drifted", at=1e9, subject={"model": each})
-        for each in ("eta", "fraud")
-    )
-    policy.decide(first)
+@pytest.mark.parametrize("later", [0.0, 60.0, None])
+@pytest.mark.parametrize("key", ["service", "model", "environment", "tenant", "route"])
+def test_two_subjects_in_one_policy_are_refused(key: str, later: float | None) -> None:
+    """Of two tenants in turn neither would be bad three times in a row, or both in each other's."""
+    clock = ManualClock(1e9)
+    policy = ResponsePolicy(Response(Action.ALERT, when="drift", for_=2), clock=clock)
+    at = None if later is None else 1e9 + later
+    policy.decide(verdict("drift", "B", at and 1e9, **{key: "eta", "version": "1"}))
     before = policy.state()
     with pytest.raises(ConfigurationError, match="one policy object for each subject"):
-        policy.decide(second)
+        policy.decide(verdict("drift", "B", at, **{key: "fraud", "version": "1"}))
     assert policy.state() == before
-    policy.decide(replace(second, at=1e9 + 60.0))  # a new version, say
+    assert policy.decide(verdict("drift", "B", 1e9 + 120.0, **{key: "eta", "version": "2"}))
+
+
+def test_two_versions_at_one_event_time_are_refused() -> None:
+    policy = ResponsePolicy(Response(Action.ALERT, when="drift"), clock=ManualClock(1e9))
+    policy.decide(verdict("drift", "B", 1e9, version="1"))
+    with pytest.raises(ConfigurationError, match="one policy object for each subject"):
+        policy.decide(verdict("drift", "B", 1e9, version="2"))
 
 
 @pytest.mark.parametrize("ring", [("a", "b"), ("a", "b", "c")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,7 @@ from mlguard import (
 )
 from mlguard.drift import shifted
 from mlguard.policies.simulate import Costs, Drift, Simulation, backtest, compared, simulate, sweep
+from mlguard.testing import ManualClock
 
 DAY = 86_400.0
 MONTH = 365.25 / 12.0 * DAY
@@ -272,6 +274,43 @@ def test_an_alarm_that_is_stuck_finds_nothing() -> None:
     assert quick.choose(false_alarms_per_month=1e6) is quick.tried[0].policy
 
 
+def test_an_alarm_that_stays_on_costs_a_page_each_further_day() -> None:
+    """Else one that is stuck is the cheapest of all."""
+
+    def kept(keep: float) -> ResponsePolicy:
+        return ResponsePolicy(Response(Action.ALERT, when="x", keep=keep))
+
+    tried = sweep(kept, {"keep": [0.0, 1e9]}, {"x": RARE}, costs=Costs(page=1.0), **ALONE)
+    assert tried.choose(minimise="cost") is tried.tried[0].policy
+    brief, stuck = (each.simulation for each in tried.tried)
+    assert brief.cost == pytest.approx(brief.alarming.value * MONTH / DAY)
+    assert 25.0 < (stuck.cost or 0.0) < MONTH / DAY
+    hourly = simulate(
+        kept(0.0), {"x": [BREACH] * 80}, every=3_600.0, costs=Costs(page=1.0), **ALONE
+    )
+    length = 365 / 24  # days of a path, with one alarm that is on throughout
+    assert hourly.cost == pytest.approx((1.0 + length - 1 / 24) * MONTH / DAY / length)
+
+
+def test_a_policy_that_always_alarms_is_shown_without_numbers_that_there_are_not() -> None:
+    drifts = {"d": Drift({"x": bad})}
+    found = simulate(ALERT, {"x": [BREACH] * 80}, drifts=drifts, **ALONE)
+    rows = {row[0]: row[1:] for row in found.rows()}
+    assert rows["d: in a false alarm"][0] == "100 %"
+    assert rows["quiet time with an alarm"][0] == "100 %"
+    assert rows["d: missed"] == ["–", ""]
+    tried = sweep(lambda _: ALERT, {"_": [1]}, {"x": [BREACH] * 80}, drifts=drifts, **ALONE)
+    head, row = tried.rows()
+    assert dict(zip(head, row, strict=True)) == {
+        "policy": "_ 1",
+        "false alarms a month": "0.0834",
+        "false retrains": "0",
+        "missed": "–",
+        "mean delay, d": "90",
+        "alarming": "100 %",
+    }
+
+
 def test_an_alarm_that_was_over_at_the_onset_does_not_count() -> None:
     found = simulate(ALERT, {"x": RARE}, drifts={"d": Drift({"x": good})}, **ALONE)
     seen = found.drifts["d"]
@@ -320,15 +359,15 @@ def test_costs_come_to_a_sum() -> None:
     )
     drifts = {"a": Drift({"x": bad}), "b": Drift({"x": good})}
     found = simulate(policy, {"x": RARE}, drifts=drifts, costs=costs, **ALONE)
+    days = found.alarming.value * MONTH / DAY  # of one evaluation each, and those that follow
+    assert days >= found.false_alarms.value
     expected = (
-        10.0 * found.false_alarms.value + 100.0 * found.false_retrains.value + found.delay / 3_600.0
+        10.0 * days + 100.0 * found.false_retrains.value + found.delay / 3_600.0
     )  # half a drift a month of 2 an hour
     assert found.cost == pytest.approx(expected)
     assert simulate(policy, {"x": RARE}, **ALONE).cost is None
     quiet = simulate(policy, {"x": RARE}, costs=costs, **ALONE)
-    assert quiet.cost == pytest.approx(
-        10.0 * found.false_alarms.value + 100.0 * found.false_retrains.value
-    )
+    assert quiet.cost == pytest.approx(10.0 * days + 100.0 * found.false_retrains.value)
     assert math.isnan(quiet.delay)
 
 
@@ -655,7 +694,9 @@ def test_a_backtest_knows_verdicts_by_the_name_in_the_history() -> None:
     assert "x is BREACH, why" in found[0].reason
 
 
-def test_names_that_no_response_is_about_are_no_quiet_history() -> None:
+def test_names_that_no_response_is_about_are_no_quiet_history(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with pytest.raises(ConfigurationError, match=r"^history = \['y'\]: must be of all names"):
         backtest(ALERT, {"y": [BREACH]}, times=[5.0])
     with pytest.raises(ConfigurationError, match=r"^history"):
@@ -666,6 +707,10 @@ def test_names_that_no_response_is_about_are_no_quiet_history() -> None:
     found = simulate(ladder, {"x": [OK] * 80}, years=0.5)
     assert found.unjudged == ("retrain",)
     assert "not judged: retrain" in str(found)
+    backtest(ladder, {"x": [OK]}, times=[5.0])
+    assert [each.getMessage() for each in caplog.records] == [
+        f"{ladder!r} cannot judge from this history: ['retrain']"
+    ]
 
 
 def test_a_backtest_with_a_memory_and_one_with_profiles() -> None:
@@ -702,6 +747,20 @@ def test_times_of_a_backtest_do_not_fall(wrong: list[float]) -> None:
         backtest(ALERT, {"x": [OK, OK]}, times=wrong)
 
 
+def test_a_backtest_leaves_aside_what_is_far_ahead_as_the_live_policy_does() -> None:
+    times = [1_700_000_000.0 + place * DAY for place in range(4)]
+    clock = ManualClock(times[0])
+    history = [replace(BREACH, at=each) for each in times]
+    history[1] = replace(BREACH, at=times[1] + 100 * 365 * DAY)
+    policy = ResponsePolicy(Response(Action.ALERT, when="x", for_=3), clock=clock)
+    live = []
+    for each in history:
+        live += policy.decide(each)
+        clock.advance(DAY)
+    assert [each.at for each in live] == times[-1:]
+    assert backtest(policy, {"x": history}, times=times) == live
+
+
 def test_a_policy_that_cannot_be_sent_to_workers_is_named() -> None:
     policy = ResponsePolicy(Response(Action.ALERT, when="x", needs=[lambda: OK]))
     with pytest.raises(ConfigurationError, match=r"^policy = .*without lambdas"):
@@ -716,3 +775,49 @@ def test_a_history_of_which_nothing_is_known_does_not_just_look_quiet() -> None:
             assert ["history of x: unknown", part, ""] in found.rows()
         found = simulate(ALERT, {"x": [known] * 80}, judges={"x": judge}, years=0.5)
         assert "unknown" not in str(found)
+
+
+NUMBERS: Any = {"x": [0.1] * 80}
+REFERENCE = Reference.fit({"a": np.arange(100.0)})
+
+
+@pytest.mark.parametrize(
+    ("history", "judge", "words"),
+    [
+        (NUMBERS, at_most(1.0), "must be an observation that its judge takes"),
+        ({"x": [REFERENCE.profile()] * 80}, at_most(1.0), "must be an observation that its"),
+        (NUMBERS, hysteresis(enter=1.0, exit=0.5), "must be a measurement"),
+        (NUMBERS, compared(REFERENCE), "must be Profile"),
+        ({"x": [Measurement("psi", 1.0)] * 80}, compared(REFERENCE), "must be Profile"),
+        ({"x": 5}, None, "must be a series of observations"),
+        ({"x": "OOBB" * 20}, None, "must be a series of observations"),
+        ([OK] * 80, None, "must be a mapping of names to observations"),
+        ({"x": [OK] * 80}, 3, "must be a mapping of names to callables"),
+    ],
+)
+def test_observations_of_another_kind_are_named(history: Any, judge: Any, words: str) -> None:
+    judges = {} if judge is None else {"x": judge}
+    parameter = "judges" if judge == 3 else "history"
+    with pytest.raises(ConfigurationError, match=rf"^{parameter}.* = .*{words}"):
+        simulate(ALERT, history, judges=judges, years=0.5)
+    with pytest.raises(ConfigurationError, match=rf"^{parameter}.* = .*{words}"):
+        backtest(ALERT, history, judges=judges, times=range(80))
+
+
+@pytest.mark.parametrize("name", ["judges", "drifts"])
+def test_judges_and_drifts_are_mappings(name: str) -> None:
+    wrong: Any = {name: [at_most(1.0)]}
+    with pytest.raises(ConfigurationError, match=rf"^{name} = "):
+        simulate(ALERT, {"x": [OK] * 80}, **wrong)
+    with pytest.raises(ConfigurationError, match=r"^judges = "):
+        backtest(ALERT, {"x": [OK]}, judges=wrong[name], times=[1.0])
+
+
+def test_what_is_no_policy_is_named() -> None:
+    wrong: Any = 3
+    with pytest.raises(ConfigurationError, match=r"^policy = 3: must be"):
+        simulate(wrong, {"x": [OK] * 80})
+    with pytest.raises(ConfigurationError, match=r"^policy = 3: must be"):
+        backtest(wrong, {"x": [OK]}, times=[1.0])
+    with pytest.raises(ConfigurationError, match=r"^times = 5: must be"):
+        backtest(ALERT, {"x": [OK]}, times=wrong + 2)

@@ -50,6 +50,21 @@ def test_what_lies_outside_the_axis_is_not_drawn() -> None:
     ]
     page = timeline_html({"ladder": decisions}, since=START + 2.5 * DAY, until=START + 8 * DAY)
     assert (bars(page), marks(page)) == (1, 0)
+    assert page.count("<h3>ladder: 1 × alert</h3>") == 1  # and not what is elsewhere
+
+
+def test_an_alarm_that_began_before_the_axis_is_drawn_from_its_edge_on() -> None:
+    decisions = [decided(Action.ALERT, 0, "a"), decided(Action.RETRAIN, 0, row="again")]
+    page = timeline_html({"ladder": decisions}, since=START + DAY, until=START + 2 * DAY)
+    assert bars(page) == 1
+    assert "ladder: nothing was decided" in page
+    assert "again" not in page  # a row of nothing
+
+
+def test_names_are_escaped_once() -> None:
+    page = timeline_html({"<a> & b": [decided("<act>", 0)]})
+    assert page.count("&lt;a&gt; &amp; b: 1 × &lt;act&gt;<") == 2  # heading, and for the blind
+    assert "<act>" not in page
 
 
 def test_one_open_alarm_is_drawn() -> None:

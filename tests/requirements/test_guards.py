@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,21 @@ def test_a_column_that_the_reference_does_not_have_is_named() -> None:
         build(wanted)
 
 
+def test_a_column_that_must_be_conclusive_makes_the_verdict_unknown_until_it_is() -> None:
+    def drawn(n: int, seed: int) -> dict[str, Any]:
+        rng = np.random.default_rng(seed)
+        return {"amount": rng.normal(size=n), "kind": rng.choice(["a", "b"], size=n)}
+
+    reference = Reference.fit(drawn(5_000, 0))
+    needed = reference.required_n()
+    n = ((needed["amount"] or 0) + (needed["kind"] or 0)) // 2  # enough for one of the two
+    for must, severity in (([], Severity.OK), (["amount"], Severity.UNKNOWN)):
+        guards = build(document(drift={"must_be_conclusive": must}), reference=reference)
+        assert guards.drift is not None
+        guards.drift.profile.observe_many(drawn(n, 1))
+        assert guards.check().severity is severity
+
+
 def test_a_document_that_asks_for_nothing_here_is_unknown_and_never_ok() -> None:
     assert build(document(rollout={})).check().severity is Severity.UNKNOWN
     assert build(document()).check().severity is Severity.UNKNOWN
@@ -239,10 +255,14 @@ def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:
 # reload
 
 
-def served(guards: Guards) -> None:
+def served_latency(guards: Guards) -> None:
     assert isinstance(guards.latency, LatencyBudget)
-    assert guards.errors is not None
     guards.latency.observe_many([0.020] * 900 + [0.045] * 100)
+
+
+def served(guards: Guards) -> None:
+    served_latency(guards)
+    assert guards.errors is not None
     guards.errors.observe_counts(good=990, bad=10)
 
 
@@ -382,6 +402,41 @@ def test_a_rollout_under_way_keeps_its_plan() -> None:
     assert engine.share == 0.1
     assert guards.rollout("8").share == 0.01
     assert report.begun == ("rollout: its plan holds for engines made from now on",)
+
+
+def test_a_reload_that_another_overtook_builds_on_that_one() -> None:
+    guards = build(document(latency={"p99": "50 ms"}))
+
+    class Overtaken(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            if guards.requirements.latency == document(latency={"p99": "50 ms"}).latency:
+                guards.reload(document(latency={"p99": "60 ms"}))
+                served_latency(guards)
+            return super().__contains__(key)
+
+    last = Overtaken(version=1, service="fraud", latency={"p99": "70 ms"})
+    assert guards.reload(last).applied
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.latency.limits == {0.99: 0.070}
+    assert guards.latency.totals["requests"] == 1_000
+
+
+def test_reloads_from_many_threads_lose_nothing_that_was_counted() -> None:
+    guards = build(document(latency={"p99": "50 ms"}, errors={"slo": "99 %"}))
+    served(guards)
+    wanted = [document(latency={"p99": f"{n} ms"}, errors={"slo": "99 %"}) for n in (40, 60, 80)]
+
+    def turn(n: int) -> bool:
+        guards.check()
+        return guards.reload(wanted[n % 3]).applied
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(turn, range(60)))
+    assert isinstance(guards.latency, LatencyBudget)
+    assert guards.errors is not None
+    assert guards.latency.totals["requests"] == 1_000
+    assert guards.errors.totals == {"good": 990, "bad": 10, "invalid": 0}
+    assert guards.latency.limits == (guards.requirements.latency or wanted[0].latency).limits  # type: ignore[union-attr]
 
 
 # the middleware

@@ -204,6 +204,28 @@ def test_a_journal_that_fails_loses_a_report_and_no_decision() -> None:
     assert [each.action for each in sink.decisions] == [Action.ROLLBACK]
 
 
+def test_a_journal_that_fails_leaves_clusters_as_they_were() -> None:
+    def full(event: Any) -> None:
+        raise OSError(28, f"no space for {event}")
+
+    plan = RollbackPlan("external", guardrails=[Guardrail("errors")], cluster="user")
+    judge = RollbackEngine(plan, clock=ManualClock(START), journal=full)
+    before = judge.state()
+    with pytest.raises(OSError, match="no space"):
+        judge.observe("canary", requests=1, events={"errors": 1}, cluster="ada")
+    assert judge.state() == before
+
+
+def test_late_reports_are_told() -> None:
+    judge = RollbackEngine(PLAN, clock=ManualClock(START))
+    for arm in ("canary", "baseline"):
+        judge.observe(arm, requests=9, interval="a")
+    judge.decide()
+    assert "too late" not in judge.explain()
+    judge.observe("canary", requests=9, interval="a")
+    assert judge.explain().endswith("reports that came too late and are no evidence: 1")
+
+
 def test_a_state_that_lacks_something_is_refused() -> None:
     judge = RollbackEngine(PLAN, clock=ManualClock(START))
     for name in ("exposed", "stage", "paused", "began"):

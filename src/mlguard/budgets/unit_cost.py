@@ -241,6 +241,9 @@ class UnitCost(Counted):
         unit = found.name.removeprefix("cost ")
         return f"{value} {unit}{interval}, limit {most}, n = {found.n:,}"
 
+    def _shape(self) -> dict[str, Any]:
+        return {**super()._shape(), "currency": self.limit.currency}
+
     def _settings(self) -> dict[str, Any]:
         return {"limit": str(self.limit), "per": self.per, "min_count": self.min_count}
 

@@ -25,7 +25,7 @@ class MlflowAlias:
 
     **MLflow has no compare-and-set.** The alias is read, moved and read again. Where it points to
     neither of the two versions, somebody else has moved it, and that is raised and left as it is.
-    A move by somebody else *between* our reading and our writing, some 20 ms, cannot be
+    A move by somebody else *between* our reading and our writing cannot be
     seen and is lost: let only one decider move an alias.
 
     Args:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("mlguard")
 
+_WHO = ("service", "model", "environment", "tenant", "route")
+"""What stays the same of a subject as long as it is the same one."""
+
 
 class ResponsePolicy(Locked):
     """Turns verdicts into decisions: alert, retrain, roll back, or an action of your own.
@@ -131,8 +134,9 @@ class ResponsePolicy(Locked):
                 told of each name once, since it may be misspelt.
 
         Raises:
-            ConfigurationError: One is no verdict, two have one name, or one of the same event time
-                was about another subject: each needs a policy object of its own.
+            ConfigurationError: One is no verdict, two have one name, or one is about another
+                service, model, environment, tenant or route than before, or of the same event time
+                about another version: each needs a policy object of its own.
         """
         given: dict[str, Verdict] = {}
         now = moment("clock()", self.clock())
@@ -156,14 +160,21 @@ class ResponsePolicy(Locked):
         return decisions
 
     def _one_subject(self, verdict: Verdict) -> None:
-        """Refuse a second subject: of two verdicts of one event time only the first would count."""
+        """Refuse a second subject, whose verdicts would count with those of the first.
+
+        Its version may change with time, and what else a user says of it.
+        """
         before = self._verdicts.get(verdict.name)
-        if before is None or verdict.at is None or before.at != verdict.at:
+        if before is None:
             return
-        if before.subject != verdict.subject:
-            named = f"{verdict.name} of {dict(verdict.subject)}"
-            allowed = f"of {dict(before.subject)}, as at the same event time before: one policy"
-            raise refusal("verdicts", named, f"{allowed} object for each subject")
+        old, new = before.subject, verdict.subject
+        same_time = verdict.at is not None and before.at == verdict.at
+        if (same_time and old != new) or any(
+            old[key] != new[key] for key in _WHO if key in old and key in new
+        ):
+            named = f"{verdict.name} of {dict(new)}"
+            allowed = f"of {dict(old)}, as before: one policy object for each subject"
+            raise refusal("verdicts", named, allowed)
 
     def begin(self) -> State:
         """Give the state before the first step."""

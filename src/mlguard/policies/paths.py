@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ LEVELS = 10
 LEAST_BLOCKS = 8
 
 
+@runtime_checkable
 class Stepper(Protocol):
     """What can be simulated: a pure step from verdicts to decisions."""
 
@@ -219,9 +220,7 @@ def tables(  # noqa: PLR0917 -- the arguments of simulate
     Raises:
         ConfigurationError: The history is too short or uneven, or names do not fit.
     """
-    if not isinstance(history, Mapping):
-        raise refusal("history", history, "a mapping of names to observations")
-    series = {name: list(each) for name, each in history.items()}
+    series = series_of(history, judges)
     lengths = {name: len(each) for name, each in series.items()}
     if len({*lengths.values()}) != 1:
         raise refusal("history", lengths, "one series or more, all of one length")
@@ -230,8 +229,8 @@ def tables(  # noqa: PLR0917 -- the arguments of simulate
     if length < needed:
         allowed = f"at least {needed}: {LEAST_BLOCKS} blocks of {block}, and two cycles"
         raise refusal("len(history)", length, allowed)
-    if unknown := sorted(judges.keys() - series.keys()):
-        raise refusal("judges", unknown, f"names of series, among {sorted(series)}")
+    if not isinstance(drifts, Mapping):
+        raise refusal("drifts", drifts, "a mapping of names to drifts")
     for name, drift in drifts.items():
         if not isinstance(drift, Drift):
             raise refusal(f"drifts[{name!r}]", drift, "a Drift")
@@ -240,32 +239,62 @@ def tables(  # noqa: PLR0917 -- the arguments of simulate
     remembering = {
         name: judge for name, judge in judges.items() if isinstance(judge, StatefulPolicy)
     }
-    judged: dict[str, dict[int, dict[str, list[Any]]]] = {}
+    drifted: dict[str, dict[int, dict[str, list[Any]]]] = {}
     for (name, drift), level in product(drifts.items(), range(1, LEVELS + 1)):
         if drift.shape == "gradual" or level == LEVELS:
-            judged.setdefault(name, {})[level] = {
+            drifted.setdefault(name, {})[level] = {
                 each: _judged(
                     each, judges.get(each), [effect(old, level / LEVELS) for old in series[each]]
                 )
                 for each, effect in drift.effects.items()
             }
     quiet = {name: _judged(name, judges.get(name), each) for name, each in series.items()}
-    return Tables(quiet, remembering, judged, every, block, cycle or 1)
+    return Tables(quiet, remembering, drifted, every, block, cycle or 1)
+
+
+def series_of(history: Mapping[str, Any], judges: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Read the series of a history, each of which may have a judge.
+
+    Raises:
+        ConfigurationError: Something is not of its kind, or a judge is for none of the series.
+    """
+    if not isinstance(history, Mapping):
+        raise refusal("history", history, "a mapping of names to observations")
+    for name, each in history.items():
+        if isinstance(each, str) or not isinstance(each, Iterable):
+            raise refusal(f"history[{name!r}]", each, "a series of observations")
+    if not isinstance(judges, Mapping) or not all(map(callable, judges.values())):
+        raise refusal("judges", judges, "a mapping of names to callables")
+    if unknown := sorted(judges.keys() - history.keys()):
+        raise refusal("judges", unknown, f"names of series, among {sorted(history)}")
+    return {name: list(each) for name, each in history.items()}
+
+
+def judged(name: str, judge: Any, observation: Any) -> Any:
+    """Judge an observation; one whose judge has a memory stays what it is, a measurement.
+
+    Raises:
+        ConfigurationError: It is of another kind.
+    """
+    parameter, remembers = f"history[{name!r}]", isinstance(judge, StatefulPolicy)
+    found = observation
+    if not (judge is None or remembers):
+        try:
+            found = judge(observation)
+        except (AttributeError, TypeError) as error:
+            allowed = f"an observation that its judge takes: {error!r}"
+            raise refusal(parameter, observation, allowed) from error
+    if remembers and not isinstance(found, Measurement):
+        raise refusal(parameter, found, "a measurement")
+    if not (remembers or isinstance(found, Verdict)):
+        raise refusal(parameter, found, "a verdict, or a judge in judges")
+    return found
 
 
 def _judged(name: str, judge: Any, observations: Sequence[Any]) -> list[Any]:
-    kind: type = Verdict
-    if isinstance(judge, StatefulPolicy):
-        kind = Measurement
-    elif hasattr(judge, "many"):
-        observations = judge.many(observations)
-    elif judge is not None:
-        observations = [judge(each) for each in observations]
-    for each in observations:
-        if not isinstance(each, kind):
-            allowed = "a verdict, or a judge in judges" if kind is Verdict else "a measurement"
-            raise refusal(f"history[{name!r}]", each, allowed)
-    return [_timeless(name, each) for each in observations]
+    if hasattr(judge, "many"):
+        observations, judge = judge.many(observations), None
+    return [_timeless(name, judged(name, judge, each)) for each in observations]
 
 
 def _unknown(each: Verdict | Measurement) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,9 +14,20 @@ from zlib import crc32
 
 import numpy as np
 
-from mlguard.arguments import moment, refusal, seconds, whole
+from mlguard.arguments import instances, moment, refusal, seconds, whole
 from mlguard.policies.hysteresis import StatefulPolicy
-from mlguard.policies.paths import Course, Drift, Judge, Stepper, Tables, run, tables
+from mlguard.policies.paths import (
+    Course,
+    Drift,
+    Judge,
+    Stepper,
+    Tables,
+    judged,
+    run,
+    series_of,
+    tables,
+)
+from mlguard.policies.persistence import believable
 from mlguard.policies.simulated import (
     DAY,
     Costs,
@@ -28,13 +40,12 @@ from mlguard.policies.simulated import (
 )
 from mlguard.policies.sweeps import Sweep, Tried
 from mlguard.policies.timeline import timeline_html
-from mlguard.values import Verdict
 
 if TYPE_CHECKING:
     from mlguard.drift.profile import Profile
     from mlguard.drift.reference import Reference
     from mlguard.policies.paths import Found
-    from mlguard.values import Decision
+    from mlguard.values import Decision, Verdict
 
 __all__ = [
     "Compared",
@@ -50,6 +61,8 @@ __all__ = [
     "sweep",
     "timeline_html",
 ]
+
+_logger = logging.getLogger("mlguard")
 
 _YEAR = 365
 _PART = 25
@@ -78,6 +91,9 @@ class Compared:
 
     def many(self, profiles: Sequence[Profile]) -> list[Verdict]:
         """Judge several profiles in less time than one by one."""
+        from mlguard.drift.profile import Profile  # noqa: PLC0415 -- it is slow to import
+
+        instances((Profile,), "history", profiles)
         reports = self.reference.compare_many(profiles, **self.how)
         return [each.verdict(must_be_conclusive=self.must_be_conclusive) for each in reports]
 
@@ -169,13 +185,11 @@ def simulate(
     block, horizon = whole("block", block, least=1), whole("horizon", horizon, least=1)
     cycle = None if cycle is None else whole("cycle", cycle, least=1)
     repeats, workers = whole("repeats", repeats, least=1), whole("workers", workers, least=1)
-    if not (rng is None or isinstance(rng, np.random.Generator)):
-        raise refusal("rng", rng, "a numpy.random.Generator")
+    generator = _generator(rng)
     if not (costs is None or isinstance(costs, Costs)):
         raise refusal("costs", costs, "Costs(…)")
     table = tables(history, judges or {}, drifts or {}, step, block, cycle)
     unjudged = _unjudged(policy, history)
-    generator = np.random.default_rng(0) if rng is None else rng
     length = _YEAR
     paths = max(1, round(period * 365.25 * DAY / (length * step)))
     onset = max(2 * block, block * (30 // block))
@@ -196,7 +210,7 @@ def simulate(
         unjudged,
         table.unknown,
         paths * length * step / (365.25 * DAY),
-        cost_of(false, delay, costs),
+        cost_of(false, alarming, delay, step, costs),
     )
 
 
@@ -215,32 +229,36 @@ def backtest(
         judges: As of `simulate`.
         times: When each evaluation was, in Unix seconds: the clock of the policy then.
 
+    The logger "mlguard" is told of responses that are about more than the history holds.
+
     Raises:
         ConfigurationError: The series and `times` differ in length, the times fall, names do
             not fit, or no response is about what the history holds.
     """
-    makers, times = dict(judges or {}), [moment("times", each) for each in times]
+    makers = judges or {}
+    given = series_of(history, makers)
+    if not isinstance(times, Iterable):
+        raise refusal("times", times, "a series of Unix seconds")
+    times = [moment("times", each) for each in times]
     if any(after < before for before, after in pairwise(times)):
         raise refusal("times", times, "in order, the oldest first")
-    for name, series in history.items():
+    for name, series in given.items():
         if len(series) != len(times):
             raise refusal(f"len(history[{name!r}])", len(series), f"that of times, {len(times)}")
-    if unknown := sorted(makers.keys() - history.keys()):
-        raise refusal("judges", unknown, f"names of series, among {sorted(history)}")
-    _unjudged(policy, history)
+    if lacking := _unjudged(policy, history):
+        _logger.warning("%r cannot judge from this history: %s", policy, list(lacking))
     state, memory = policy.begin(), dict.fromkeys(makers)
     decided: list[Decision] = []
     for place, now in enumerate(times):
         verdicts = {}
-        for name, series in history.items():
-            each, judge = series[place], makers.get(name)
-            if each is None:
+        for name, series in given.items():
+            if series[place] is None:
                 continue
+            judge = makers.get(name)
+            verdict = judged(name, judge, series[place])
             if isinstance(judge, StatefulPolicy):
-                memory[name], each = judge.step(memory[name], each)
-            elif judge is not None:
-                each = judge(each)
-            verdicts[name] = _named(name, each)
+                memory[name], verdict = judge.step(memory[name], verdict)
+            verdicts[name] = believable(replace(verdict, name=name), now)
         state, decisions = policy.step(state, verdicts, now, met(policy))
         decided += decisions
     return decided
@@ -281,12 +299,12 @@ def sweep(
         >>> tried.choose(false_alarms_per_month=1.0)
         <ResponsePolicy ...: alert>
     """
-    names = list(grid)
-    points = [dict(zip(names, values, strict=True)) for values in product(*grid.values())]
+    fits = isinstance(grid, Mapping) and all(isinstance(each, Iterable) for each in grid.values())
+    names, values = (list(grid), list(grid.values())) if fits else ([], [])
+    points = [dict(zip(names, each, strict=True)) for each in product(*values)]
     if not names or not points:
-        raise refusal("grid", dict(grid), "one parameter or more, each with values to try")
-    rng = settings.pop("rng", None)
-    seed = int((np.random.default_rng(0) if rng is None else rng).integers(2**63))
+        raise refusal("grid", grid, "one parameter or more, each with values to try")
+    seed = int(_generator(settings.pop("rng", None)).integers(2**63))
     judges = settings.pop("judges", None)
     tried = []
     for point in points:
@@ -308,8 +326,10 @@ def _unjudged(policy: Stepper, history: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the responses that are about more than the history holds.
 
     Raises:
-        ConfigurationError: These are all of them.
+        ConfigurationError: These are all of them, or this is no policy.
     """
+    if not isinstance(policy, Stepper):
+        raise refusal("policy", policy, "a ResponsePolicy, or anything with begin() and step()")
     responses = getattr(policy, "responses", ())
     lacking = tuple(each.name for each in responses if not each.bad.keys() <= history.keys())
     if responses and len(lacking) == len(responses):
@@ -318,10 +338,10 @@ def _unjudged(policy: Stepper, history: Mapping[str, Any]) -> tuple[str, ...]:
     return lacking
 
 
-def _named(name: str, verdict: object) -> Verdict:
-    if not isinstance(verdict, Verdict):
-        raise refusal(f"history[{name!r}]", verdict, "a verdict, or a judge in judges")
-    return replace(verdict, name=name)
+def _generator(rng: object) -> np.random.Generator:
+    if not (rng is None or isinstance(rng, np.random.Generator)):
+        raise refusal("rng", rng, "a numpy.random.Generator")
+    return np.random.default_rng(0) if rng is None else rng
 
 
 def _sendable(policy: Stepper) -> None:

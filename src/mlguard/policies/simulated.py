@@ -28,7 +28,7 @@ class Costs:
     """What things cost, in one currency: for the money line. Immutable.
 
     Args:
-        page: Of an alert that wakes somebody for nothing.
+        page: Of an alert that wakes somebody for nothing, and of each further day that it stays on.
         retrain: Of a retrain, needed or not.
         bad_hour: Of an hour in which drift has not been noticed.
         drifts_a_year: How many drifts are to be expected.
@@ -228,13 +228,21 @@ def time_alarming(found: Sequence[Found]) -> Measurement:
     )
 
 
-def cost_of(false: Mapping[str, Measurement], delay: float, costs: Costs | None) -> float | None:
+def cost_of(
+    false: Mapping[str, Measurement],
+    alarming: Measurement,
+    delay: float,
+    every: float,
+    costs: Costs | None,
+) -> float | None:
     """Give what a policy comes to in a month."""
     if costs is None:
         return None
     hours = 0.0 if math.isnan(delay) else delay / 3_600.0
+    alerts = false[Action.ALERT].value
+    further = max(alarming.value * MONTH - alerts * every, 0.0) / DAY
     return (
-        costs.page * false[Action.ALERT].value
+        costs.page * (alerts + further)
         + costs.retrain * false[Action.RETRAIN].value
         + costs.drifts_a_year / 12.0 * costs.bad_hour * hours
     )
@@ -282,6 +290,8 @@ def _garwood(count: float) -> tuple[float, float]:
 
 
 def _shown(each: Measurement, factor: float = 1.0, unit: str = "") -> list[str]:
+    if math.isnan(each.value):
+        return ["–", ""]
     low, high = ((end or 0.0) * factor for end in (each.low, each.high))
     return [
         f"{number(each.value * factor, 3)}{unit}",

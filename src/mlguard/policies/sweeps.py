@@ -55,7 +55,8 @@ class Sweep:
         Args:
             false_alarms_per_month: The policy with the shortest mean delay among those that stay
                 within, of equals the calmest. Missed drifts count with the horizon, and so do those
-                that meet an old false alarm: a policy whose alarm is stuck is not chosen.
+                that meet an old false alarm: where drifts are simulated, a policy whose alarm is
+                stuck is not chosen.
             minimise: "cost" for the cheapest policy; with the first, among those within it.
 
         Raises:
@@ -88,11 +89,13 @@ class Sweep:
     def rows(self) -> list[list[str]]:
         """Give the table: a header, then a line for each point."""
         found = [["policy", "false alarms a month", "false retrains", "missed", "mean delay, d"]]
+        found[0].append("alarming")
         costly = any(each.simulation.cost is not None for each in self.tried)
         found[0] += ["cost a month"] if costly else []
         for each in self.tried:
             seen = each.simulation
-            missed = [drift.missed.value for drift in seen.drifts.values()]
+            every = (drift.missed.value for drift in seen.drifts.values())
+            missed = [share for share in every if not math.isnan(share)]
             row = [
                 each.label,
                 number(seen.false_alarms.value, 3),
@@ -100,6 +103,7 @@ class Sweep:
             ]
             row.append(f"{100.0 * sum(missed) / len(missed):.3g} %" if missed else "–")
             row.append("–" if math.isnan(seen.delay) else number(seen.delay / DAY, 3))
+            row.append(f"{number(100.0 * seen.alarming.value, 3)} %")
             if seen.cost is not None:
                 row.append(number(seen.cost))
             found.append(row)

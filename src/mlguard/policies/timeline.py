@@ -92,7 +92,7 @@ def timeline_html(
     if not first < last:
         raise refusal("until", last, f"after since, {first}")
     drawn = "".join(
-        f"<h3>{escaped(name)}: {_counted(given)}</h3>{_drawing(name, given, first, last)}"
+        _drawing(f"{name}: {_counted(given, first, last)}", given, first, last)
         for name, given in decisions.items()
     )
     title = "Decisions over time"
@@ -101,25 +101,26 @@ def timeline_html(
     return html.page(title, body) if page else body
 
 
-def _counted(decisions: Sequence[Decision]) -> str:
+def _counted(decisions: Sequence[Decision], first: float, last: float) -> str:
     counts: dict[str, int] = {}
     for each in decisions:
-        if each.action is not Action.RESOLVE:
+        if each.action is not Action.RESOLVE and first <= (each.at or 0.0) <= last:
             counts[str(each.action)] = counts.get(str(each.action), 0) + 1
     shown = (f"{count} × {action}" for action, count in counts.items())
-    return escaped(", ".join(shown) or "nothing was decided")
+    return ", ".join(shown) or "nothing was decided"
 
 
-def _drawing(name: str, decisions: Sequence[Decision], first: float, last: float) -> str:
-    rows = _rows(decisions, last)
+def _drawing(heading: str, decisions: Sequence[Decision], first: float, last: float) -> str:
+    every = _rows(decisions, last).items()
+    shown = {
+        row: [bar for bar in bars if bar.end >= first and bar.start <= last] for row, bars in every
+    }
+    rows = {row: bars for row, bars in shown.items() if bars}
     height = _ROW * max(len(rows), 1)
 
     def x(at: float) -> float:
         inside = (min(max(at, first), last) - first) / (last - first)
         return _ROOM + (100.0 - 2.0 * _ROOM) * inside
-
-    def seen(bar: Bar) -> bool:
-        return bar.end >= first and bar.start <= last
 
     parts = []
     for at, words in _labels(first, last):
@@ -132,7 +133,7 @@ def _drawing(name: str, decisions: Sequence[Decision], first: float, last: float
             f'<text x="0" dx="-8" y="{middle + 4}" text-anchor="end"><title>{escaped(row)}</title>'
             f"{escaped(row if len(row) <= _LETTERS else f'{row[: _LETTERS - 1]}…')}</text>"
         )
-        for bar in filter(seen, bars):
+        for bar in bars:
             start, end = x(bar.start), x(bar.end)
             if bar.end > bar.start:
                 shape = (
@@ -145,7 +146,7 @@ def _drawing(name: str, decisions: Sequence[Decision], first: float, last: float
                     f'<circle class="mark" cx="{start:.2f}%" cy="{middle}" r="5.5">'
                     f"<title>{escaped(bar.words)}</title></circle>"
                 )
-    return svg.drawing(f"{name}: {_counted(decisions)}", height + 20, parts)
+    return f"<h3>{escaped(heading)}</h3>{svg.drawing(heading, height + 20, parts)}"
 
 
 def _rows(decisions: Sequence[Decision], last: float) -> dict[str, list[Bar]]:

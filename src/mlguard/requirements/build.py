@@ -49,17 +49,15 @@ class Given:
 
     def missing(self, wanted: Requirements) -> list[str]:
         """Name what a document needs and was not given."""
-        needs = {
-            "reference": wanted.drift is not None and self.reference is None and "drift",
-            "store": wanted.cost is not None
-            and wanted.cost.cap is not None
-            and self.store is None
-            and "cost.cap",
-        }
+        capped = wanted.cost is not None and wanted.cost.cap is not None
+        needs = (
+            ("reference", self.reference, wanted.drift is not None, "drift"),
+            ("store", self.store, capped, "cost.cap"),
+        )
         return [
             str(refusal(name, None, f"given: the document asks for {section}"))
-            for name, section in needs.items()
-            if section
+            for name, value, needed, section in needs
+            if needed and value is None
         ]
 
 

@@ -28,6 +28,7 @@ _ALLOWED = {
     "string_pattern_mismatch": "text that is not blank",
     "tuple_type": "a list",
     "too_short": "a list that is not empty",
+    "invalid_key": "a key that is text",
     "finite_number": "a finite number",
 }
 _KEYS: dict[str | int, str] = {"p999": "p99.9", "responses": "respond", "tz": "timezone"}

@@ -57,6 +57,8 @@ Count: TypeAlias = Annotated[int, Field(gt=0)]
 
 
 def _listed(value: object) -> object:
+    if not value:
+        raise ValueError("the name of a verdict, or a list of several")
     return (value,) if isinstance(value, str) else value
 
 
@@ -64,7 +66,7 @@ _JUDGED = {"type": "string", "enum": list(JUDGED)}
 Judged: TypeAlias = Annotated[
     tuple[Literal["latency", "errors", "cost", "unit_cost", "drift", "performance"], ...],
     BeforeValidator(_listed),
-    Field(strict=False, min_length=1),
+    Field(strict=False),
     WithJsonSchema({"anyOf": [_JUDGED, {"type": "array", "items": _JUDGED, "minItems": 1}]}),
 ]
 
@@ -125,7 +127,9 @@ class Quantiles(Section):
 class Latency(Quantiles):
     """How fast answers must be, over a sliding window; of streams, each part of them."""
 
-    window: Duration = Field(300.0, description="How far back is looked.", examples=["5 min"])
+    window: Duration = Field(
+        "5 min", validate_default=True, description="How far back is looked.", examples=["5 min"]
+    )
     first_token: Quantiles | None = Field(None, description="Of streams: time to the first item.")
     gap: Quantiles | None = Field(None, description="Of streams: time between two items.")
     total: Quantiles | None = Field(None, description="Of streams: time to the end.")
@@ -154,7 +158,10 @@ class Errors(Section):
 
     slo: Share = Field(description="Share of requests that must be good.", examples=["99.9 %"])
     period: Window = Field(
-        "2592000 s", description="Of the error budget, 30 d by default.", examples=["30 d", "month"]
+        "30 d",
+        validate_default=True,
+        description="Of the error budget.",
+        examples=["30 d", "month"],
     )
     timezone: Name = Field("UTC", description="Of a period of the calendar.")
 
@@ -262,7 +269,7 @@ class Performance(Section):
             raise refusal(wrong, getattr(self, wrong), allowed)
         if self.floor is not None and self.ceiling is not None:
             raise refusal("ceiling", self.ceiling, "left out where floor is given")
-        if self.floor is self.ceiling is self.not_worse_by:
+        if self.limit is None and self.not_worse_by is None:
             raise refusal("floor", None, "given, or ceiling, or not_worse_by")
         return self.limit
 
@@ -352,7 +359,12 @@ class Rollout(Section):
         (), strict=False, description="Other events that the canary must not have oftener."
     )
     alpha: Share = Field(0.05, description="Chance of a false rollback, over the whole rollout.")
-    bake: Duration = Field(600.0, description="Least duration of a stage.", examples=["10 min"])
+    bake: Duration = Field(
+        "10 min",
+        validate_default=True,
+        description="Least duration of a stage.",
+        examples=["10 min"],
+    )
     max_duration: Duration | None = Field(None, description="After it the rollout ends.")
     blast_radius: Radius | None = Field(None, description="How much may be touched before a proof.")
 

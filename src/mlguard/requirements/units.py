@@ -149,7 +149,7 @@ Share = Annotated[float, BeforeValidator(share), WithJsonSchema({"anyOf": [_SHAR
 Amount = Annotated[
     InstanceOf[Money],
     BeforeValidator(money),
-    PlainSerializer(str),
+    PlainSerializer(lambda amount: str(amount)),  # noqa: PLW0108 -- pydantic 2.7 wants a signature
     WithJsonSchema(_text(r"[0-9]+(?:\.[0-9]{1,9})? [A-Z]{3}", "500 USD", "12.50 EUR")),
 ]
 Window = Annotated[

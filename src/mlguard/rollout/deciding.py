@@ -44,7 +44,7 @@ class Outcome:
     reason: str
     stage: int
     said: tuple[str, ...] = ()
-    told: bool = False
+    told: bool = True
 
 
 def decided(
@@ -76,8 +76,7 @@ def decided(
     outcome.said = said
     if act and outcome.action is Action.NONE:
         state, outcome = _notified(plan, state, found, outcome)
-    waits = outcome.reason.startswith("no data from") and now - since < CARRIED
-    same = outcome.action is Action.HOLD and (waits or outcome.reason == state.told)
+    same = outcome.action is Action.HOLD and (not outcome.told or outcome.reason == state.told)
     outcome.told = outcome.action is not Action.NONE and not same
     moved = outcome.stage != state.stage
     after = replace(
@@ -126,7 +125,7 @@ def _compared(state: State, found: Judged) -> Outcome:
     return Outcome(Phase.STAGE, Action.NONE, reason, state.stage)
 
 
-def _next(  # noqa: C901, PLR0911, PLR0917 -- in the order of what matters most
+def _next(  # noqa: PLR0911, PLR0917 -- in the order of what matters most
     plan: RollbackPlan, state: State, now: float, checks: Checks, found: Judged, silent: str
 ) -> Outcome:
     def outcome(phase: Phase, action: Action, reason: str, stage: int = state.stage) -> Outcome:
@@ -134,16 +133,15 @@ def _next(  # noqa: C901, PLR0911, PLR0917 -- in the order of what matters most
 
     if why := _must_stop(plan, state, now, found):
         return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, why)
-    began = now if state.began is None else state.began
-    if plan.max_duration is not None and now - began >= float(plan.max_duration):  # type: ignore[arg-type]
-        if plan.on_inconclusive == "rollback":
-            return outcome(Phase.ROLLED_BACK, Action.ROLLBACK, "time is up and nothing is proven")
-        return outcome(Phase.EXPIRED, Action.HOLD, "time is up and nothing is proven")
+    if ended := _expired(plan, state, now):
+        return ended
     if state.paused:
         return outcome(Phase.HOLD, Action.HOLD, f"paused: {state.paused}")
     if silent:
         since = now if state.no_data_since is None else state.no_data_since
-        return outcome(Phase.HOLD, Action.HOLD, f"no data from {silent} since {iso(since)}")
+        waiting = outcome(Phase.HOLD, Action.HOLD, f"no data from {silent} since {iso(since)}")
+        waiting.told = now - since >= CARRIED
+        return waiting
     if why := _must_wait(plan, state, found, checks):
         return outcome(Phase.HOLD, Action.HOLD, why)
     baked = _baked(plan, state, now)
@@ -154,8 +152,18 @@ def _next(  # noqa: C901, PLR0911, PLR0917 -- in the order of what matters most
         return _approved(plan, state, checks, state.stage + 1) or _advanced(plan, state, now)
     if unsafe := _unproven(plan, state):
         return outcome(Phase.STAGE, Action.NONE, f"not proven safe yet: {', '.join(unsafe)}")
-    waiting = _approved(plan, state, checks, "promote")
-    return waiting or outcome(Phase.PROMOTED, Action.PROMOTE, "every guardrail is proven safe")
+    promoted = outcome(Phase.PROMOTED, Action.PROMOTE, "every guardrail is proven safe")
+    return _approved(plan, state, checks, "promote") or promoted
+
+
+def _expired(plan: RollbackPlan, state: State, now: float) -> Outcome | None:
+    began = now if state.began is None else state.began
+    if plan.max_duration is None or now - began < float(plan.max_duration):  # type: ignore[arg-type]
+        return None
+    why = "time is up and nothing is proven"
+    if plan.on_inconclusive == "rollback":
+        return Outcome(Phase.ROLLED_BACK, Action.ROLLBACK, why, state.stage)
+    return Outcome(Phase.EXPIRED, Action.HOLD, why, state.stage)
 
 
 def _must_stop(plan: RollbackPlan, state: State, now: float, found: Judged) -> str:

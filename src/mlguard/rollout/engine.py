@@ -207,13 +207,13 @@ class RollbackEngine(Locked):
                 if (new := grown(state.sources.get(key), report, seq)) is None:
                     return
                 state, report = replace(state, sources={**state.sources, key: new[0]}), new[1]
+            if self.journal is not None:
+                ties = {"interval": interval, "source": source, "seq": seq, "cluster": cluster}
+                self.journal({"observe": _written(arm, told, values, ties)})
             if cluster is not None and label not in state.closed:
                 trials, first = self._clusters.first(label, place, cluster, report.events)
                 report = replace(report, events=first, trials=trials)
                 state = replace(state, users=self._clusters.users)
-            if self.journal is not None:
-                ties = {"interval": interval, "source": source, "seq": seq, "cluster": cluster}
-                self.journal({"observe": _written(arm, told, values, ties)})
             self._state = machine.observed(state, place, report, label)
 
     def decide(self) -> Decision:
@@ -240,10 +240,12 @@ class RollbackEngine(Locked):
                 except Exception as error:  # noqa: BLE001 -- raised when the sinks have heard
                     failed = error
             decision = deciding.decision(self.plan, self._state, outcome, found, now, self.subject)
-        if outcome.told:
-            deliver([decision], *self.sinks)
-        if failed is not None:
-            raise failed
+        try:
+            if outcome.told:
+                deliver([decision], *self.sinks)
+        finally:
+            if failed is not None:
+                raise failed
         return decision
 
     def command(self, name: str, *, who: str, reason: str) -> None:

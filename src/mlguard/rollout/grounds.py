@@ -96,6 +96,8 @@ def explained(plan: RollbackPlan, state: State, found: Judged) -> str:
         elif not each["worse"] and (more := each.get("events_to_safety")) is not None:
             parts.append(f"about {more:,} more of both at equal rates prove it safe")
         lines.append("; ".join(parts))
+    if state.late:
+        lines.append(f"reports that came too late and are no evidence: {state.late:,}")
     return "\n".join(lines)
 
 

@@ -34,9 +34,9 @@ class Guardrail:
         weight: Its part of the plan's alpha, beside those of the others.
         action: What harm leads to: "rollback", "hold", or "notify", one ALERT.
         min_events: Fewer events than this in both arms together are no reason to roll back.
-        ceiling: A canary whose rate is proven to lie above this is stopped at once, after seven
-            requests if all fail, unless the baseline fares alike; above the worst rate that is
-            normal.
+        ceiling: A canary whose rate is proven to lie above this is stopped at once, unless the
+            baseline fares alike: within ten requests if all fail, at a share of up to one
+            half. Above the worst rate that is normal.
         absolute: Whether the ceiling is a limit to be kept also where the baseline breaks it. It is
             then proven from just above it on; a promotion asks for the margin alone.
 
