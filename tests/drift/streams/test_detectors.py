@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguard import ConfigurationError
-from mlguard.drift.streams import Adwin, Change, EDetector, PageHinkley
+from mlguard.drift.streams import Adwin, Change, EDetector, PageHinkley, ScanGLR
 from mlguard.drift.streams.detector import KEPT, STARVED, Detector
 from mlguard.policies.guards import guard
 from mlguard.policies.thresholds import at_most
@@ -31,6 +31,9 @@ DETECTORS: dict[str, Make] = {
     "e_detector_down": partial(EDetector, baseline=0.85, direction="down"),
     "e_detector_both": partial(EDetector, baseline=0.1, direction="both"),
     "e_detector_learnt": partial(EDetector),
+    "scan_gaussian": partial(ScanGLR),
+    "scan_bernoulli": partial(ScanGLR, "bernoulli"),
+    "scan_poisson": partial(ScanGLR, "poisson"),
     "page_hinkley": partial(PageHinkley, smallest_shift=1.0),
     "page_hinkley_up": partial(PageHinkley, smallest_shift=1.0, direction="up"),
     "page_hinkley_down": partial(PageHinkley, smallest_shift=1.0, direction="down"),

@@ -96,6 +96,7 @@ class Detector:
     _kind: ClassVar[str]
     _low: float = -LARGEST
     _high: float = LARGEST
+    _whole: bool = False
 
     settings: dict[str, Any]
 
@@ -118,7 +119,7 @@ class Detector:
         Raises:
             ConfigurationError: `x` is no number, or outside of what the detector takes.
         """
-        if type(x) is not float or not self._low <= x <= self._high:
+        if type(x) is not float or not self._low <= x <= self._high or (self._whole and x % 1.0):
             x = self._read("x", x)
             if math.isnan(x):
                 self._refuse_missing("x", x)
@@ -299,8 +300,9 @@ class Detector:
         return number
 
     def _check(self, name: str, number: float) -> None:
-        if not self._low <= number <= self._high:
-            raise refusal(name, number, f"a number between {self._low:g} and {self._high:g}")
+        if not self._low <= number <= self._high or (self._whole and number % 1.0):
+            kind = "a whole number" if self._whole else "a number"
+            raise refusal(name, number, f"{kind} between {self._low:g} and {self._high:g}")
 
     def _read_many(self, xs: ArrayLike) -> Floats:
         if isinstance(xs, str | bytes) or not isinstance(xs, Iterable):
@@ -315,6 +317,8 @@ class Detector:
         values = values.astype(np.float64)
         with np.errstate(invalid="ignore"):
             outside = (values < self._low) | (values > self._high)
+            if self._whole:
+                outside |= values % 1.0 > 0.0
         if outside.any():
             first = int(outside.argmax())
             self._check(f"xs[{first}]", float(values[first]))

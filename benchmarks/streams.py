@@ -1,0 +1,103 @@
+"""Detectors on streams: cost of an observation, run lengths and delays, with the numbers to hold.
+
+`streams_peers.py` runs the same with river beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlguard.drift.streams import Adwin, EDetector, PageHinkley, ScanGLR
+from mlguard.testing import evaluate, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlguard.drift.streams import Detector
+
+ITEMS, CHUNK = 200_000, 8_192
+DETECTORS: dict[str, tuple[Callable[..., Detector], str]] = {
+    "ScanGLR, bernoulli": (partial(ScanGLR, "bernoulli"), "bernoulli"),
+    "ScanGLR, gaussian": (ScanGLR, "gaussian"),
+    "Adwin": (Adwin, "bernoulli"),
+    "PageHinkley": (PageHinkley, "gaussian"),
+    "EDetector, baseline 0.1": (partial(EDetector, baseline=0.1), "bernoulli"),
+}
+CHANGES: dict[str, tuple[str, float, float]] = {
+    "0.1 to 0.15": ("bernoulli", 0.1, 0.15),
+    "0.1 to 0.3": ("bernoulli", 0.1, 0.3),
+    "0.3 to 0.1": ("bernoulli", 0.3, 0.1),
+    "+0.25 sd": ("gaussian", 0.0, 0.25),
+    "+0.5 sd": ("gaussian", 0.0, 0.5),
+    "+1 sd": ("gaussian", 0.0, 1.0),
+}
+BEFORE, AFTER = 10_000, 10_000
+
+
+def values(family: str, n: int, seed: int = 1) -> Any:
+    """Draw values without a change."""
+    mean = 0.1 if family == "bernoulli" else 0.0
+    return stream(np.random.default_rng(seed), np.full(n, mean), family=family).values
+
+
+def costs(make: Callable[..., Detector], family: str) -> tuple[float, float]:
+    """Give the CPU nanoseconds of an observation, one by one and in chunks: the least of three."""
+    xs = values(family, ITEMS)
+    items, singles, chunks = xs.tolist(), [], []
+    for _ in range(3):
+        observe = make().observe
+        start = time.process_time_ns()
+        for x in items:
+            observe(x)
+        singles.append((time.process_time_ns() - start) / ITEMS)
+        detector = make()
+        start = time.process_time_ns()
+        for place in range(0, ITEMS, CHUNK):
+            detector.observe_many(xs[place : place + CHUNK])
+        chunks.append((time.process_time_ns() - start) / ITEMS)
+    return min(singles), min(chunks)
+
+
+def delays(make: Callable[..., Detector], change: str, runs: int = 60) -> str:
+    """Give median delay, misses and onset error at the default rate, and false alarms."""
+    family, before, after = CHANGES[change]
+    rng = np.random.default_rng(3)
+    means = np.repeat([before, after], [BEFORE, AFTER])
+    found = evaluate(make, [stream(rng, means, family=family) for _ in range(runs)])
+    return (
+        f"{found.delay.value:.0f} | {found.misses.value:.0%} | "
+        f"{found.onset_error.value:.0f} | {found.run_length.value:,.0f}"
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    print("| detector | ns one by one | ns in chunks of 8,192 | JSON, bytes |\n|---|---|---|---|")
+    for name, (make, family) in DETECTORS.items():
+        single, chunk = costs(make, family)
+        detector = make()
+        detector.observe_many(values(family, ITEMS))
+        size = len(json.dumps(detector.state()))
+        print(f"| {name} | {single:.0f} | {chunk:.0f} | {size:,} |", flush=True)
+    print("\n| change | detector | median delay | misses | onset error | run length |")
+    print("|---|---|---|---|---|---|")
+    for change, (family, before, _) in CHANGES.items():
+        detectors: dict[str, Callable[..., Detector]] = {
+            f"ScanGLR, {family}": partial(ScanGLR, family),
+            "Adwin, delta 0.002": partial(Adwin, delta=0.002),
+            "PageHinkley": PageHinkley,
+        }
+        if family == "bernoulli":
+            given = partial(EDetector, baseline=before, direction="both")
+            detectors |= {"EDetector, baseline given": given}
+        for name, make in detectors.items():
+            print(f"| {change} | {name} | {delays(make, change)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a scan knows of its values: how they vary, and how unlikely two levels are to be one.
+
+Both from sums: `spread` is what n values say of the variance of one; `evidence` is the logarithm of
+a likelihood ratio, never more than e² n / (spread w (n - w)) with e = window - w total / n.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDING = 1e-12
+"""A sum of squared deviations below this part of that of squares is what rounding leaves of 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of values. Immutable.
+
+    Attributes:
+        spread: Of (n, total, squares), numbers or arrays.
+        evidence: Of (n, total, squares, w, window): the last w of n values have another mean.
+        lowest: The lowest value.
+        highest: The highest value.
+        whole: Whether values are whole numbers.
+    """
+
+    spread: Callable[[Any, Any, Any], Any]
+    evidence: Callable[[int, float, float, int, float], float]
+    lowest: float
+    highest: float
+    whole: bool
+
+
+def _normal_spread(n: Any, total: Any, squares: Any) -> Any:
+    deviations = squares - total * total / n
+    return (deviations > ROUNDING * squares) * deviations / n
+
+
+def _normal(n: int, total: float, squares: float, w: int, window: float) -> float:
+    """Give half the square of a standard normal value: Student's t, made normal."""
+    e = window - w * total / n
+    apart = e * e * n / (w * (n - w))
+    freedom = n - 2.0
+    left = squares - total * total / n - 0.5 * apart
+    if left <= 0.0:
+        return 0.0
+    return 0.5 * (1.0 - 0.25 / freedom) ** 2 * freedom * apart / left
+
+
+def _event_spread(n: Any, total: Any, squares: Any) -> Any:  # noqa: ARG001 -- as all families
+    rate = total / n
+    return rate * (1.0 - rate)
+
+
+def _events(n: int, total: float, squares: float, w: int, window: float) -> float:  # noqa: ARG001
+    before = total - window
+    return _counts(n, total, 0.0, w, window) + (
+        _term(w - window, w) + _term(n - w - before, n - w) - _term(n - total, n)
+    )
+
+
+def _count_spread(n: Any, total: Any, squares: Any) -> Any:  # noqa: ARG001
+    return total / n
+
+
+def _counts(n: int, total: float, squares: float, w: int, window: float) -> float:  # noqa: ARG001
+    return _term(window, w) + _term(total - window, n - w) - _term(total, n)
+
+
+def _term(count: float, n: int) -> float:
+    return count * math.log(count / n) if count > 0.0 else 0.0
+
+
+FAMILIES = {
+    "gaussian": Family(_normal_spread, _normal, -1e100, 1e100, whole=False),
+    "bernoulli": Family(_event_spread, _events, 0.0, 1.0, whole=True),
+    "poisson": Family(_count_spread, _counts, 0.0, 1e9, whole=True),
+}
