@@ -48,7 +48,7 @@ RULES = UNREADABLE, TEMPLATE, TWICE
 _DOCUMENT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _BRACE = re.compile(r"\s*(\{(?![{%#])|\[)")
 _CONTENT = re.compile(r"^(?!\s*(#|%|$))", re.MULTILINE)
-_SKIPPED = {"node_modules", "__pycache__", "venv", "build", "dist"}
+_SKIPPED = {"node_modules", "__pycache__"}
 
 
 @dataclass(frozen=True, slots=True)
