@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from mlguard.arguments import NO_ITEMS, refusal
+from mlguard.arguments import refusal
 from mlguard.budgets.money import Money, money_of
 from mlguard.requirements import Requirements
 from mlguard.requirements.units import UNITS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlguard.requirements.sections import Drift
 
 DEFAULT = "rollback", "drift", "cost"
@@ -33,7 +34,7 @@ class Bar:
     """
 
     names: tuple[str, ...] = DEFAULT
-    latency: Mapping[float, float] = field(default_factory=lambda: NO_ITEMS)
+    latency: Mapping[float, float] = field(default_factory=dict)
     drift: Drift | None = None
     cap: Money | None = None
     hours: float = 24.0
@@ -78,7 +79,7 @@ def bar(requirements: Requirements | None, hourly: Money | str | None) -> Bar:
     }
     return Bar(
         names=tuple(name for name, section in required.items() if section),
-        latency=latency.limits if latency else NO_ITEMS,
+        latency=latency.limits if latency else {},
         drift=requirements.drift,
         cap=cap,
         hours=_hours(cost.window) if cost and cost.window else 24.0,

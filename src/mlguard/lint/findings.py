@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mlguard.arguments import choice, name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from mlguard.lint.patches import Patch
     from mlguard.lint.read import Document
     from mlguard.values import Waiver

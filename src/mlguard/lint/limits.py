@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlguard.budgets.money import Money
 from mlguard.budgets.unit_cost import fleet_cost
-from mlguard.lint.bar import Bar
 from mlguard.lint.intent import Fact, Replicas, ServingIntent
 from mlguard.lint.patches import Operation, Patch
 from mlguard.render.text import quantity
+
+if TYPE_CHECKING:
+    from mlguard.lint.bar import Bar
 
 Told = Iterator[tuple[ServingIntent, Fact]]
 
@@ -24,15 +27,10 @@ def latency(intents: Sequence[ServingIntent], bar: Bar) -> Told:
 
 def _fast_enough(fact: Fact, bar: Bar) -> Fact:
     said = fact.value or {}
-    looser = [
-        (quantile, limit, said.get(quantile, said.get(None)))
-        for quantile, limit in bar.latency.items()
-        if said.get(quantile, said.get(None, 0.0)) > limit
-    ]
-    if looser:
-        quantile, limit, has = looser[0]
-        says = f"{fact.says}, and p{100 * quantile:.10g} must be at most {quantity(limit, 's')}"
-        return replace(fact, known="absent", says=says)
+    for quantile, limit in bar.latency.items():
+        if said.get(quantile, said.get(None, 0.0)) > limit:
+            most = f"p{100 * quantile:.10g} must be at most {quantity(limit, 's')}"
+            return replace(fact, known="absent", says=f"{fact.says}, and {most}")
     if said and bar.latency and None not in said and said.keys().isdisjoint(bar.latency):
         return replace(fact, known="unknown", says=f"{fact.says}: of another quantile")
     return fact
@@ -59,7 +57,7 @@ def drift(intents: Sequence[ServingIntent], bar: Bar) -> Told:
 
 
 def cost(intents: Sequence[ServingIntent], bar: Bar) -> Told:
-    """Hold what the services may cost to the cap: what they alert at, and what their fleet costs."""
+    """Hold what the services may cost to the cap: their alerts, and their fleet."""
     own: list[Money] = []
     for intent in intents:
         for fact in intent.cost:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mlguard.budgets.money import Money
 from mlguard.lint import read as reading
 from mlguard.lint.bar import Bar, bar
 from mlguard.lint.findings import Finding, Judgement, LintReport, Rule, State
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds import Given, known
+from mlguard.lint.kinds.evidence import beside
 from mlguard.lint.nodes import Node
 from mlguard.lint.read import Document, Source, read
 from mlguard.lint.rules import NOT_JUDGED, looks
-from mlguard.requirements import Requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from mlguard.budgets.money import Money
+    from mlguard.requirements import Requirements
 
 AT_RUN_TIME = {
     "rollback": "RollbackEngine",
@@ -92,13 +96,15 @@ def services(
     aside: list[Finding] = []
     for root in roots:
         kind = next((each for each in kinds if each.recognises(root)), None)
+        if kind is None and (root.at("apiVersion").there or root.document.form == "python"):
+            continue  # it belongs to others, as a Service does, or is no config
         if kind is None:
-            continue
-        if kind.read is None:
+            aside.append(Finding(NOT_JUDGED, "", "no kind of config that is known", root.place))
+        elif kind.read is None:
             aside.append(Finding(NOT_JUDGED, kind.name, f"{kind.name}: not judged yet", root.place))
         else:
             intents += kind.read(root, given)
-    return intents, aside
+    return beside(intents, given), aside
 
 
 def _told(intents: Sequence[ServingIntent], wanted: Bar) -> Iterator[Told]:

@@ -174,6 +174,10 @@ def _texts(text: str, form: Form, name: str) -> list[Document]:
     if len(text) > MOST_BYTES:
         return [_broken(replace(whole, text=""), Unreadable(f"more than {MOST_BYTES:,} bytes", 1))]
     if form == "python":
+        try:
+            trees.of_python(text)
+        except Unreadable as error:
+            return [_broken(whole, error)]
         return [replace(whole, value=text)]
     if form == "json":
         try:

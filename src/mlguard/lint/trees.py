@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import shown
 from mlguard.errors import MissingDependencyError
 from mlguard.lint.patches import pointer
 from mlguard.requirements.load import MOST_ALIASES, MOST_BYTES, MOST_NODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_DEPTH = 64
 """More than a requirements document may: the schema of a custom resource goes deep."""
@@ -103,6 +107,22 @@ def of_json(text: str) -> Tree:
     except (ValueError, RecursionError) as error:
         raise Unreadable(str(error)) from None
     return Tree(of_value(value).value, lines, twice)
+
+
+def of_python(text: str) -> ast.Module:
+    """Read a Python file as syntax; nothing of it runs.
+
+    Raises:
+        Unreadable: It is no Python, or nested too deeply.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its author, not of who lints it
+            return ast.parse(text)
+    except SyntaxError as error:
+        raise Unreadable(error.msg, error.lineno) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise Unreadable(str(error) or "nested too deeply") from None
 
 
 def of_value(value: Any) -> Tree:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from mlguard.lint.kinds import canary, deployment, flat, kserve, rollout
+from mlguard.lint.kinds import (
+    airflow,
+    canary,
+    compose,
+    deployment,
+    flat,
+    kserve,
+    llm,
+    others,
+    ray,
+    rollout,
+    seldon,
+)
 from mlguard.lint.kinds.kind import Given, Kind
 from mlguard.lint.plugins import plugins
 
@@ -13,6 +25,12 @@ KINDS = (
     rollout.KIND,
     canary.KIND,
     kserve.KIND,
+    llm.KIND,
+    seldon.KIND,
+    ray.KIND,
+    compose.KIND,
+    airflow.KIND,
+    *others.KINDS,
     flat.KIND,
 )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mlguard.lint.bar import Bar
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of, refers, same_namespace
-from mlguard.lint.nodes import Node
 from mlguard.lint.patches import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlguard.lint.nodes import Node
 
 GROUP = "flagger.app"
 _FAILURES = {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"}

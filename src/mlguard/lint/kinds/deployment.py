@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds import canary, rollout
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
 from mlguard.lint.kinds.pods import containers, images, merged, probes, resources, serves
 from mlguard.lint.kinds.scaling import history, scaled
-from mlguard.lint.nodes import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlguard.lint.nodes import Node
 
 
 def _read(root: Node, given: Given) -> Iterable[ServingIntent]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mlguard.arguments import shown
 from mlguard.budgets.money import Money
 from mlguard.errors import ConfigurationError
-from mlguard.lint.bar import Bar
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind
 from mlguard.lint.kinds.pods import bounds, fixed, image
-from mlguard.lint.nodes import Node, together, words
-from mlguard.lint.patches import Patch
+from mlguard.lint.nodes import Node, words
 from mlguard.requirements import flat
 from mlguard.requirements.units import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mlguard.lint.bar import Bar
 
 _DEPLOYS = {"replicas", "resources", "min_replicas", "max_replicas", "minReplicas", "maxReplicas"}
 _OTHERS = {"apiVersion", "kind", "version", "services", "$schema", "Resources", "jobs", "stages"}
@@ -51,30 +54,14 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
     said = [_Said.of(each) for each in root.walk(_DEEP) if each.keys]
     names = (at.at(key).text for key in ("service", "name", "model"))
     bar = given.bar
-    cap = bar.a_day or Money("500 USD")
-    fixes = {
-        "rollback": at.at("rollback_on_error").put(True),  # noqa: FBT003 -- the value of a key
-        "drift": at.at("drift_alert_threshold").put(_tolerance(bar)),
-        "cost": together(
-            at.at("cost_alert_per_day").put(_plain(cap)),
-            *([] if cap.currency == "USD" else [at.at("currency").put(cap.currency)]),
-        ),
-        "latency": at.at("latency").put(
-            {
-                f"p{100 * q:.10g}".replace(".", ""): f"{1000 * s:.10g} ms"
-                for q, s in bar.latency.items()
-            }
-            or {"p99": "50 ms"}
-        ),
-    }
     yield ServingIntent(
         "flat",
         next(filter(None, names), ""),
         at.place,
-        rollback=_judged(said, _rollback, at, "rolls back", fixes["rollback"], "rollback_on_error"),
-        drift=_judged(said, _drift, at, "watches drift", fixes["drift"], "drift_alert_threshold"),
-        cost=_judged(said, _cost, at, "bounds the cost", fixes["cost"], "cost_alert_per_day"),
-        latency=_judged(said, _latency, at, "limits the latency", fixes["latency"], "latency"),
+        rollback=_judged(said, _rollback, at.at("rollback_on_error"), fix=True),
+        drift=_judged(said, _drift, at.at("drift_alert_threshold"), fix=_tolerance(bar)),
+        cost=_judged(said, _cost, at.at("cost_alert_per_day"), fix=_daily(bar)),
+        latency=_judged(said, _latency, at.at("latency"), fix=_limits(bar)),
         errors=tuple(_found(said, _errors)),
         approvals=tuple(_found(said, _approvals)),
         replicas=tuple(_replicas(at)),
@@ -114,18 +101,13 @@ def _is_off(node: Node) -> bool:
 
 
 def _judged(
-    said: list[_Said],
-    says: Callable[[_Said], Fact | None],
-    at: Node,
-    what: str,
-    fix: Patch,
-    key: str,
+    said: list[_Said], says: Callable[[_Said], Fact | None], where: Node, *, fix: object
 ) -> tuple[Fact, ...]:
     """State a topic that this kind has a place for: what is not said is absent."""
     found = _found(said, says)
-    if any(each.known == "present" for each in found):
-        return tuple(each for each in found if each.known == "present")
-    return tuple(found[:1]) or (at.at(key).absent(f"nothing {what}", fix),)
+    present = tuple(each for each in found if each.known == "present")
+    missing = where.absent(f"no {where.key}, nor a key like it", where.put(fix))
+    return present or tuple(found[:1]) or (missing,)
 
 
 def _found(said: list[_Said], says: Callable[[_Said], Fact | None]) -> list[Fact]:
@@ -257,9 +239,18 @@ def _tolerance(bar: Bar) -> float:
     return bar.drift.tolerance if bar.drift and bar.drift.metric == "psi" else 0.05
 
 
-def _plain(amount: Money) -> int | float:
-    number = amount.amount
-    return int(number) if number == int(number) else float(number)
+def _daily(bar: Bar) -> object:
+    if bar.a_day is None:
+        return 500
+    amount = bar.a_day.amount
+    if bar.a_day.currency != "USD" or amount != int(amount):
+        return str(bar.a_day)
+    return int(amount)
+
+
+def _limits(bar: Bar) -> dict[str, str]:
+    limits = bar.latency or {0.99: 0.05}
+    return {f"p{100 * q:.10g}".replace(".", ""): f"{1000 * s:.10g} ms" for q, s in limits.items()}
 
 
 KIND = Kind("flat", _recognises, _read)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from mlguard.lint.bar import Bar
 from mlguard.lint.intent import ServingIntent
 from mlguard.lint.nodes import Node
+
+if TYPE_CHECKING:
+    from mlguard.lint.bar import Bar
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from mlguard.lint.bar import Bar
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
 from mlguard.lint.kinds.pods import bounds, containers, image, images, merged, probes, resources
-from mlguard.lint.nodes import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlguard.lint.bar import Bar
+    from mlguard.lint.nodes import Node
 
 OLD, NEW = "serving.kubeflow.org", "serving.kserve.io"
 _COMPONENTS = ("predictor", "transformer", "explainer")
@@ -31,7 +35,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         name_of(root),
         root.place,
         rollback=(_rollback(root, components[0], old=old, raw=raw),),
-        drift=tuple(_drift(root, components)),
+        drift=tuple(_drift(components)),
         latency=tuple(_latency(components, given.bar)),
         replicas=tuple(merged(_replicas(root, each, raw=raw) for each in components)),
         timeouts=tuple(_timeout(components[0])),
@@ -72,7 +76,7 @@ def _rollback(root: Node, predictor: Node, *, old: bool, raw: bool) -> Fact:
     return share.absent("all traffic goes to a new revision at once", share.put(10))
 
 
-def _drift(root: Node, components: list[Node]) -> Iterable[Fact]:
+def _drift(components: list[Node]) -> Iterable[Fact]:
     loggers = [each.at("logger") for each in components if each.at("logger").there]
     for each in loggers:
         yield each.unknown("requests are recorded; what watches them stands elsewhere")

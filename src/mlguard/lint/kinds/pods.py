@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlguard.lint.intent import Fact, Replicas
 from mlguard.lint.nodes import Node, together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROBE = {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 10, "failureThreshold": 3}
 LIMITS = {

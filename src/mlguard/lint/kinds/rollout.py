@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from mlguard.lint.bar import Bar
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of, refers, same_namespace
-from mlguard.lint.kinds.pods import containers, images, merged, probes
+from mlguard.lint.kinds.pods import containers, images, merged, probes, resources
 from mlguard.lint.kinds.scaling import history, scaled
 from mlguard.lint.nodes import Node, together
 from mlguard.lint.patches import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mlguard.lint.bar import Bar
 
 GROUP = "argoproj.io"
 _LATENCY = re.compile(r"latency|duration|response.?time|p9[059]\b|quantile", re.IGNORECASE)
@@ -68,9 +72,9 @@ def _template(reference: Node, root: Node, given: Given) -> Node | None:
     name = reference.at("templateName").text
     for each in given.roots:
         cluster = is_object(each, GROUP, "ClusterAnalysisTemplate")
-        if (cluster or is_object(each, GROUP, "AnalysisTemplate")) and name_of(each) == name:
-            if cluster or same_namespace(each, root):
-                return each
+        near = is_object(each, GROUP, "AnalysisTemplate") and same_namespace(each, root)
+        if (cluster or near) and name_of(each) == name:
+            return each
     return None
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from mlguard.lint.intent import Fact
-from mlguard.lint.kinds.kind import Given
 from mlguard.lint.kinds.pods import bounds, fixed
-from mlguard.lint.nodes import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlguard.lint.intent import Fact
+    from mlguard.lint.kinds.kind import Given
+    from mlguard.lint.nodes import Node
 
 
 def scaled(root: Node, given: Given) -> Fact:

@@ -1,0 +1,76 @@
+"""Kinds that are told by name and not judged yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlguard.lint.kinds.kind import Kind
+
+if TYPE_CHECKING:
+    from mlguard.lint.nodes import Node
+
+_SAGEMAKER = {"initial_instance_count", "EndpointInstanceCount", "EndpointInstanceType"}
+_HELM = {"replicaCount", "servingEngineSpec", "nameOverride", "fullnameOverride"}
+_SILENT = {"ConfigMap", "Secret"}
+
+
+def _sagemaker(root: Node) -> bool:
+    types = (each.at("Type").text for each in root.at("Resources"))
+    return (
+        any(each.startswith("AWS::SageMaker::") for each in types)
+        or root.at("apiVersion").text.startswith("sagemaker.")
+        or not _SAGEMAKER.isdisjoint({*_keys(root), *_keys(root.at("Parameters"))})
+    )
+
+
+def _azureml(root: Node) -> bool:
+    return "azureml" in root.at("$schema").text.lower()
+
+
+def _bentoml(root: Node) -> bool:
+    told = {"python", "docker", "include", "models", "bento"} & _keys(root)
+    return (":" in root.at("service").text and bool(told)) or (
+        root.at("bento").there and root.at("services").there
+    )
+
+
+def _ci(root: Node) -> bool:
+    github = root.at("jobs").there and bool({"on", "true", "True"} & _keys(root))
+    return github or any(each.at("script").there and isinstance(root.value, dict) for each in root)
+
+
+def _helm(root: Node) -> bool:
+    return not root.at("apiVersion").there and not _HELM.isdisjoint(_keys(root))
+
+
+def _bento_settings(root: Node) -> bool:
+    return not root.at("apiVersion").there and {"api_server", "runners"} <= _keys(root)
+
+
+def _requirements(root: Node) -> bool:
+    return {"version", "service"} <= _keys(root) and root.at("version").value == 1
+
+
+def _pods(root: Node) -> bool:
+    """Tell any other object of Kubernetes that starts containers."""
+    if not root.at("apiVersion").there or root.at("kind").text in _SILENT:
+        return False
+    return any(
+        each.key in {"containers", "mainContainer"} and isinstance(each.value, list | dict)
+        for each in root.walk(12)
+    )
+
+
+def _keys(node: Node) -> set[str]:
+    return set(node.value) if isinstance(node.value, dict) else set()
+
+
+KINDS = (
+    Kind("SageMaker", _sagemaker),
+    Kind("AzureML", _azureml),
+    Kind("BentoML", lambda root: _bentoml(root) or _bento_settings(root)),
+    Kind("requirements", _requirements),
+    Kind("values of a Helm chart", _helm),
+    Kind("CI jobs", _ci),
+    Kind("object of Kubernetes", _pods),
+)
