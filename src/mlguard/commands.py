@@ -186,12 +186,14 @@ def _record(file: str) -> dict[str, Any]:
 
 def _formatted(report: LintReport, form: str) -> str:
     from mlguard.lint.baseline import baseline  # noqa: PLC0415 -- slow to import
+    from mlguard.lint.findings import LintReport  # noqa: PLC0415
     from mlguard.lint.pages import github, markdown  # noqa: PLC0415
 
-    if form in {"github", "markdown", "text"}:
-        return {"github": github, "markdown": markdown, "text": str}[form](report)
-    made = {"json": report.to_dict, "sarif": report.to_sarif, "baseline": lambda: baseline(report)}
-    return json.dumps(made[form](), indent=1, ensure_ascii=False)
+    texts = {"text": str, "github": github, "markdown": markdown}
+    if form in texts:
+        return texts[form](report)
+    records = {"json": LintReport.to_dict, "sarif": LintReport.to_sarif, "baseline": baseline}
+    return json.dumps(records[form](report), indent=1, ensure_ascii=False)
 
 
 def _read(number: int, line: str) -> Measurement:

@@ -83,7 +83,7 @@ class RuleWaiver:
         """Tell whether it is for a document."""
         if self.begins is not None:
             return (document.file, document.begins) == (self.place.file, self.begins)
-        return PurePosixPath(document.file).match(self.file)
+        return self.file == "*" or PurePosixPath(document.file).match(self.file)
 
 
 def read_waivers(path: str | os.PathLike[str]) -> list[RuleWaiver]:
@@ -151,11 +151,13 @@ def waive(report: LintReport, waivers: Iterable[RuleWaiver] = (), *, now: float)
         fits = [
             n
             for n, each in enumerate(valid)
-            if document and found.rule.id == each.rule and each.covers(document)
+            if document
+            and found.rule.id == each.rule
+            and found.rule != UNREADABLE
+            and each.covers(document)
         ]
         used.update(fits)
-        accepted = fits and found.rule != UNREADABLE
-        findings.append(replace(found, waiver=valid[fits[0]].waiver) if accepted else found)
+        findings.append(replace(found, waiver=valid[fits[0]].waiver) if fits else found)
     judged = {rule.id for rule in report.rules if rule.requirement in {"", *report.requirements}}
     for n, each in enumerate(valid):
         if n not in used and each.rule in judged and any(map(each.covers, report.documents)):
