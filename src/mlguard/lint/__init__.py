@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlguard.lint.findings import Finding, Judgement, LintReport, Place, Rule
+from mlguard.lint.linting import lint
 from mlguard.lint.patches import Operation, Patch
 from mlguard.lint.read import Document, read
 from mlguard.lint.trees import Unknown
@@ -17,5 +18,6 @@ __all__ = [
     "Place",
     "Rule",
     "Unknown",
+    "lint",
     "read",
 ]

@@ -1,0 +1,265 @@
+"""The flat form: a mapping with replicas, resources and, it is hoped, a few guardrails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mlguard.arguments import shown
+from mlguard.budgets.money import Money
+from mlguard.errors import ConfigurationError
+from mlguard.lint.bar import Bar
+from mlguard.lint.intent import Fact, ServingIntent
+from mlguard.lint.kinds.kind import Given, Kind
+from mlguard.lint.kinds.pods import bounds, fixed, image
+from mlguard.lint.nodes import Node, together, words
+from mlguard.lint.patches import Patch
+from mlguard.requirements import flat
+from mlguard.requirements.units import duration
+
+_DEPLOYS = {"replicas", "resources", "min_replicas", "max_replicas", "minReplicas", "maxReplicas"}
+_OTHERS = {"apiVersion", "kind", "version", "services", "$schema", "Resources", "jobs", "stages"}
+_DEEP = 4
+_PAIRS = (("min_replicas", "max_replicas"), ("minReplicas", "maxReplicas"), ("min", "max"))
+_SCALING = ("autoscaling", "autoscale", "scaling", "autoscaler")
+_MONEY = {"cost", "costs", "spend", "spending", "budget"}
+_NO_MONEY = {"error", "latency", "disruption", "estimated", "expected", "center"}
+_BOUND = {"alert", "limit", "max", "maximum", "cap", "budget", "threshold", "ceiling"}
+_TELLS = {"alert", "detection", "detector", "monitor", "check"}
+_QUANTILE = re.compile(r"(?<![a-z])p(50|90|95|99|999)(?![0-9])")
+_UNITS = {"ms": 0.001, "milliseconds": 0.001, "s": 1.0, "sec": 1.0, "seconds": 1.0}
+_OFF = {"", "no", "none", "off", "false", "never", "disabled", "manual"}
+
+
+def _recognises(root: Node) -> bool:
+    return isinstance(root.value, dict) and _OTHERS.isdisjoint(root.value) and bool(_deploys(root))
+
+
+def _deploys(root: Node) -> list[Node]:
+    """Find the mapping that deploys: the document, or one right inside it."""
+    return [
+        each
+        for each in (root, *root)
+        if isinstance(each.value, dict)
+        and (flat.is_flat(each.value) or not _DEPLOYS.isdisjoint(each.value))
+    ]
+
+
+def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
+    at = _deploys(root)[0]
+    said = [_Said.of(each) for each in root.walk(_DEEP) if each.keys]
+    names = (at.at(key).text for key in ("service", "name", "model"))
+    bar = given.bar
+    cap = bar.a_day or Money("500 USD")
+    fixes = {
+        "rollback": at.at("rollback_on_error").put(True),  # noqa: FBT003 -- the value of a key
+        "drift": at.at("drift_alert_threshold").put(_tolerance(bar)),
+        "cost": together(
+            at.at("cost_alert_per_day").put(_plain(cap)),
+            *([] if cap.currency == "USD" else [at.at("currency").put(cap.currency)]),
+        ),
+        "latency": at.at("latency").put(
+            {
+                f"p{100 * q:.10g}".replace(".", ""): f"{1000 * s:.10g} ms"
+                for q, s in bar.latency.items()
+            }
+            or {"p99": "50 ms"}
+        ),
+    }
+    yield ServingIntent(
+        "flat",
+        next(filter(None, names), ""),
+        at.place,
+        rollback=_judged(said, _rollback, at, "rolls back", fixes["rollback"], "rollback_on_error"),
+        drift=_judged(said, _drift, at, "watches drift", fixes["drift"], "drift_alert_threshold"),
+        cost=_judged(said, _cost, at, "bounds the cost", fixes["cost"], "cost_alert_per_day"),
+        latency=_judged(said, _latency, at, "limits the latency", fixes["latency"], "latency"),
+        errors=tuple(_found(said, _errors)),
+        approvals=tuple(_found(said, _approvals)),
+        replicas=tuple(_replicas(at)),
+        resources=(_resources(at),),
+        images=tuple(image(at.at("image"))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A value with the words of the keys that lead to it. Immutable."""
+
+    node: Node
+    words: frozenset[str]
+    path: str
+    off: bool
+
+    @classmethod
+    def of(cls, node: Node) -> _Said:
+        names = [str(key) for key in node.keys if isinstance(key, str)]
+        off = any(
+            _is_off(Node.of(node.document).at(*node.keys[:end], key))
+            for end in range(1, len(node.keys) + 1)
+            for key in ("enabled", "enable")
+        )
+        found = frozenset(word for name in names for word in words(name))
+        return cls(node, found, "_".join(names).lower(), off or _is_off(node))
+
+    @property
+    def inner(self) -> bool:
+        return isinstance(self.node.value, dict | list)
+
+
+def _is_off(node: Node) -> bool:
+    value = node.value
+    return value is False or (isinstance(value, str) and value.strip().lower() in _OFF)
+
+
+def _judged(
+    said: list[_Said],
+    says: Callable[[_Said], Fact | None],
+    at: Node,
+    what: str,
+    fix: Patch,
+    key: str,
+) -> tuple[Fact, ...]:
+    """State a topic that this kind has a place for: what is not said is absent."""
+    found = _found(said, says)
+    if any(each.known == "present" for each in found):
+        return tuple(each for each in found if each.known == "present")
+    return tuple(found[:1]) or (at.at(key).absent(f"nothing {what}", fix),)
+
+
+def _found(said: list[_Said], says: Callable[[_Said], Fact | None]) -> list[Fact]:
+    return [fact for each in said if (fact := says(each)) is not None]
+
+
+def _rollback(said: _Said) -> Fact | None:
+    if not ("rollback" in said.words or {"roll", "back"} <= said.words or "revert" in said.words):
+        return None
+    if said.inner and any(True for _ in said.node):
+        return None  # what stands inside says it
+    if said.node.templated:
+        return said.node.unknown(f"{said.node.key} is put in later")
+    if said.off or not said.node.there:
+        return None
+    return said.node.present(f"{said.node.key}: {shown(said.node.value)}")
+
+
+def _drift(said: _Said) -> Fact | None:
+    if "drift" not in said.words or said.inner or said.off or not said.node.there:
+        return None
+    if said.node.templated:
+        return said.node.unknown(f"{said.node.key} is put in later")
+    number = said.node.number
+    if number is None and (said.node.value is not True and not _TELLS & said.words):
+        return None  # the name of a metric or of a column alarms nobody
+    if number is not None and number <= 0.0:
+        return None
+    return said.node.present(f"{said.node.key}: {shown(said.node.value)}", number)
+
+
+def _cost(said: _Said) -> Fact | None:
+    bounds_it = bool(_BOUND & said.words) or bool({"day", "daily", "month", "monthly"} & said.words)
+    if said.inner or said.off or not _MONEY & said.words or _NO_MONEY & said.words or not bounds_it:
+        return None
+    node = said.node
+    if node.templated:
+        return node.unknown(f"{node.key} is put in later")
+    amount = _amount(node)
+    if amount is None or amount.nanos <= 0:
+        return None
+    a_day = bool({"day", "daily"} & said.words) or bool(
+        {"day", "daily", "1d", "24h"} & {str(each.value).lower() for each in _beside(node)}
+    )
+    return node.present(f"{node.key}: {shown(node.value)}", amount if a_day else None)
+
+
+def _amount(node: Node) -> Money | None:
+    number = node.number
+    if number is None and not node.text:
+        return None
+    currency = next((each.text for each in _beside(node) if each.key == "currency"), "") or "USD"
+    text = (
+        node.text.strip().replace("$", "").replace(",", "") if number is None else str(node.value)
+    )
+    try:
+        return Money(text.strip()) if " " in text.strip() else Money(text, currency)
+    except ConfigurationError:
+        return None
+
+
+def _beside(node: Node) -> Iterable[Node]:
+    return Node.of(node.document).at(*node.keys[:-1])
+
+
+def _latency(said: _Said) -> Fact | None:
+    quantile = _QUANTILE.search(said.path)
+    if said.inner or said.off or not (quantile or "latency" in said.words):
+        return None
+    if said.node.templated:
+        return said.node.unknown(f"{said.node.key} is put in later")
+    limit = _seconds(said)
+    if limit is None or limit <= 0.0:
+        return None
+    digits = quantile[1] if quantile else ""
+    of = float(f"0.{digits}") if digits else None
+    return said.node.present(f"{said.node.key}: {shown(said.node.value)}", {of: limit})
+
+
+def _seconds(said: _Said) -> float | None:
+    number = said.node.number
+    if number is not None:
+        unit = next((_UNITS[word] for word in _UNITS if word in said.words), None)
+        return number * unit if unit else None
+    try:
+        return duration(said.node.value)
+    except ValueError:
+        return None
+
+
+def _errors(said: _Said) -> Fact | None:
+    if said.inner or said.off or (said.node.number is None and "%" not in said.node.text):
+        return None
+    told = bool({"slo", "availability"} & said.words) or {"error", "rate"} <= said.words
+    return said.node.present(f"{said.node.key}: {shown(said.node.value)}") if told else None
+
+
+def _approvals(said: _Said) -> Fact | None:
+    told = {"approval", "approvals", "approvers"} & said.words
+    if said.inner or said.off or not told or not said.node.there:
+        return None
+    return said.node.present(f"{said.node.key}: {shown(said.node.value)}")
+
+
+def _resources(at: Node) -> Fact:
+    given = at.at("resources")
+    if given.there:
+        return given.present("resources are named")
+    return given.absent("may use all there is", given.put({"cpu": "1", "memory": "2Gi"}))
+
+
+def _replicas(at: Node) -> Iterable[Fact]:
+    scaling = next((each for key in _SCALING if (each := at.at(key)).there), at.at("autoscaling"))
+    for inside in (at, scaling):
+        for least, most in _PAIRS:
+            if inside.at(most).there or (inside.at(least).there and not at.at("replicas").there):
+                few = int(at.at("replicas").number or 1)
+                yield bounds(inside.at(least), inside.at(most), few=few, many=None)
+                return
+    if scaling.there and not _is_off(scaling) and not _is_off(scaling.at("enabled")):
+        if not isinstance(scaling.value, dict):
+            scaling = at
+        yield bounds(scaling.at("min_replicas"), scaling.at("max_replicas"), few=1, many=None)
+    elif at.at("replicas").there:
+        yield fixed(at.at("replicas"))
+
+
+def _tolerance(bar: Bar) -> float:
+    return bar.drift.tolerance if bar.drift and bar.drift.metric == "psi" else 0.05
+
+
+def _plain(amount: Money) -> int | float:
+    number = amount.amount
+    return int(number) if number == int(number) else float(number)
+
+
+KIND = Kind("flat", _recognises, _read)
