@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import mlguard
 from mlguard import commands as ours
-from mlguard.errors import LedgerCorrupted
+from mlguard.errors import LedgerCorrupted, MissingDependencyError
 from mlguard.governance import commands as governance
 from mlguard.values import Severity, Verdict
 
@@ -36,7 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
     ours.add_to(commands)
     given = parser.parse_args(arguments)
-    run = {"explain": _explain, "simulate": _simulate, "replay": _replay, "ledger": _ledger}
+    run = {
+        "explain": _explain,
+        "simulate": _simulate,
+        "replay": _replay,
+        "ledger": _ledger,
+        "lint": _lint,
+    }
     return run[given.command](given)
 
 
@@ -86,6 +92,17 @@ def _ledger(given: argparse.Namespace) -> int:
         return _refuse(str(error))
     _print(words)
     return PASSED if intact else BREACHED
+
+
+def _lint(given: argparse.Namespace) -> int:
+    try:
+        words, severity = ours.linted(given)
+    except OSError as error:
+        return _refuse(f"cannot read {error.filename}: {error.strerror}")
+    except (ValueError, MissingDependencyError) as error:
+        return _refuse(str(error))
+    _print(words)
+    return {Severity.BREACH: BREACHED, Severity.UNKNOWN: UNKNOWN}.get(severity, PASSED)
 
 
 def _print(words: str) -> None:

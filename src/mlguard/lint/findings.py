@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mlguard.arguments import choice, name_of
+from mlguard.values import Severity, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mlguard.lint.patches import Patch
     from mlguard.lint.read import Document
-    from mlguard.values import Waiver
 
 Level: TypeAlias = Literal["error", "warning", "info"]
 State: TypeAlias = Literal["met", "unmet", "unknown"]
@@ -153,6 +153,48 @@ class LintReport:
     def requirements(self) -> Mapping[str, State]:
         """By name of the requirement, "met", "unmet" or "unknown"."""
         return {each.requirement: each.state for each in self.judgements}
+
+    @property
+    def severity(self) -> Severity:
+        """BREACH where a requirement is unmet or an error found, unless it is accepted.
+
+        Else UNKNOWN where a file does not read, or where no requirement could be judged; WARN
+        where a warning is found, and OK.
+        """
+        levels = {each.level for each in self.findings if not each.accepted}
+        unmet = {each.requirement for each in self.judgements if each.state == "unmet"}
+        if "error" in levels or any(not self.accepts(each) for each in unmet):
+            return Severity.BREACH
+        unread = any(each.value is None and each.problems for each in self.documents)
+        if unread or not set(self.requirements.values()) & {"met", "unmet"}:
+            return Severity.UNKNOWN
+        return Severity.WARN if "warning" in levels else Severity.OK
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON."""
+        from mlguard.lint.pages import record  # noqa: PLC0415 -- it stands on this module
+
+        return record(self)
+
+    def to_sarif(self) -> dict[str, Any]:
+        """Give a log in SARIF 2.1.0."""
+        from mlguard.lint.sarif import sarif  # noqa: PLC0415 -- it stands on this module
+
+        return sarif(self)
+
+    def __str__(self) -> str:
+        from mlguard.lint.terminal import text  # noqa: PLC0415 -- it stands on this module
+
+        return text(self)
+
+    def accepts(self, requirement: str) -> bool:
+        """Tell whether all findings against a requirement are waived or in the baseline."""
+        found = [
+            each
+            for each in self.findings
+            if each.rule.requirement == requirement and each.level != "info"
+        ]
+        return bool(found) and all(each.accepted for each in found)
 
 
 def fingerprints(findings: Iterable[Finding]) -> list[str]:

@@ -111,24 +111,25 @@ def written(value: Any) -> str:
 
 
 def _changed(value: Any, change: Operation) -> Any:
-    *way, last = steps(change.path) or [""]
+    new = copy.deepcopy(change.value)
     if not change.path:
-        return copy.deepcopy(change.value)
+        return new
+    *way, last = steps(change.path)
     at = value
     for step in way:
         at = _inside(at, step, change)
     if isinstance(at, list):
         if change.op == "add":
-            at.insert(len(at) if last == "-" else _place(at, last, change, 1), change.value)
+            at.insert(len(at) if last == "-" else _place(at, last, change, 1), new)
         elif change.op == "replace":
-            at[_place(at, last, change)] = change.value
+            at[_place(at, last, change)] = new
         else:
             del at[_place(at, last, change)]
     elif isinstance(at, dict) and (change.op == "add" or last in at):
         if change.op == "remove":
             del at[last]
         else:
-            at[last] = copy.deepcopy(change.value)
+            at[last] = new
     else:
         raise _missed(change)
     return value

@@ -196,7 +196,7 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
     line, kept = 1, ""
     for start, end in pairwise(cuts):
         part = kept + text[start:end]
-        if "%" in part and _CONTENT.search(part) is None:  # directives of the next one
+        if _CONTENT.search(part) is None:  # comments and directives belong to the next one
             kept = part
             continue
         yield line, part

@@ -218,6 +218,8 @@ class _Builder:
 class _Copy:
     """Copies plain values within the limits; not thread-safe."""
 
+    __slots__ = ("size",)
+
     def __init__(self) -> None:
         self.size = _Size()
 
