@@ -101,7 +101,8 @@ def services(
         if kind is None:
             aside.append(Finding(NOT_JUDGED, "", "no kind of config that is known", root.place))
         elif kind.read is None:
-            aside.append(Finding(NOT_JUDGED, kind.name, f"{kind.name}: not judged yet", root.place))
+            name = root.at("kind").text or kind.name
+            aside.append(Finding(NOT_JUDGED, name, f"{name}: not judged yet", root.place))
         else:
             intents += kind.read(root, given)
     return beside(intents, given), aside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mlguard.lint.findings import Place
     from mlguard.lint.read import Document
 
+_PART = re.compile(r"(\{\{.*\}\}|\{%.*%\})")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
@@ -122,13 +124,32 @@ class Node:
 
     def absent(self, says: str, fix: Patch | None = None) -> Fact:
         """State that nothing stands here, and what should; in a template, that nobody knows."""
-        if self.document.partial:
+        if self._open():
             return self.unknown(f"{says}, but what is put into the template may say more")
         return Fact("absent", says, self.place, fix=fix)
 
     def unknown(self, says: str) -> Fact:
         """State that it is decided elsewhere."""
         return Fact("unknown", says, self.place)
+
+    def _open(self) -> bool:
+        """Whether a part of a template, on lines of its own, may put something around here."""
+        document = self.document
+        if not document.partial:
+            return False
+        near = self
+        while near.keys and not near.there:
+            near = Node.of(document).at(*near.keys[:-1])
+        first = document.line(pointer(*near.keys)) or document.begins
+        inside = f"{pointer(*near.keys)}/"
+        behind = (
+            line
+            for name, line in document.lines.items()
+            if line > first and not name.startswith(inside)
+        )
+        last = min(behind, default=sys.maxsize)
+        lines = document.text.splitlines()[first - document.begins : last - document.begins]
+        return any(_PART.fullmatch(line.strip()) for line in lines)
 
 
 def words(name: object) -> list[str]:

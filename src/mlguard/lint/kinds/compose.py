@@ -25,10 +25,9 @@ def _recognises(root: Node) -> bool:
 
 
 def _read(root: Node, _: Given) -> Iterable[ServingIntent]:
-    """Read what serves: databases and dashboards stand beside it."""
-    services = [each for each in root.at("services") if serves([each])]
-    if not services:
-        return
+    """Read what may serve a model: a database or a dashboard is read where nothing else stands."""
+    every = list(root.at("services"))
+    services = [each for each in every if serves([each])] or every
     yield ServingIntent(
         "docker-compose",
         root.at("name").text or services[0].key,

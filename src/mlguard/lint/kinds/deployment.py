@@ -32,7 +32,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         approvals=tuple(fact for each in found for fact in canary.approvals(each)),
         replicas=(scaled(root, given),),
         resources=tuple(merged(resources(pods))),
-        probes=tuple(probes(pods)),
+        probes=tuple(merged(probes(pods))),
         images=tuple(merged(images(pods))),
     )
 

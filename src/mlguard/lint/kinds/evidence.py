@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlguard.lint.kinds.kind import Given, is_object, name_of
 from mlguard.lint.nodes import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mlguard.lint.intent import Fact, ServingIntent
     from mlguard.lint.nodes import Node
@@ -27,10 +27,12 @@ def beside(intents: list[ServingIntent], given: Given) -> list[ServingIntent]:
     """Add to each service what an alert or a job of the same documents watches."""
     found = {topic: tuple(_found(topic, given)) for topic in _ALERTS}
     added = {topic: facts for topic, facts in found.items() if facts}
-    return [
-        replace(each, **{t: f for t, f in added.items() if not _said(getattr(each, t))})
-        for each in intents
-    ]
+    return [_with(each, added) for each in intents]
+
+
+def _with(intent: ServingIntent, added: Mapping[str, tuple[Fact, ...]]) -> ServingIntent:
+    new: dict[str, Any] = {t: f for t, f in added.items() if not _said(getattr(intent, t))}
+    return replace(intent, **new)
 
 
 def _said(facts: tuple[Fact, ...]) -> bool:

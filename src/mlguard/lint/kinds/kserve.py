@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
-from mlguard.lint.kinds.pods import bounds, containers, image, images, merged, probes, resources
+from mlguard.lint.kinds.pods import (
+    bounds,
+    containers,
+    given_up,
+    image,
+    images,
+    merged,
+    probes,
+    resources,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mlguard.lint.bar import Bar
     from mlguard.lint.nodes import Node
 
@@ -38,7 +47,6 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         drift=tuple(_drift(components)),
         latency=tuple(_latency(components, given.bar)),
         replicas=tuple(merged(_replicas(root, each, raw=raw) for each in components)),
-        timeouts=tuple(_timeout(components[0])),
         resources=tuple(merged(fact for each in components for fact in _resources(each))),
         probes=tuple(merged(fact for each in components for fact in _probes(each))),
         images=tuple(merged(fact for each in components for fact in _images(each))),
@@ -87,21 +95,12 @@ def _drift(components: list[Node]) -> Iterable[Fact]:
 
 def _latency(components: list[Node], bar: Bar) -> Iterable[Fact]:
     for each in components:
-        timeout, most = each.at("timeout"), min(bar.latency.values(), default=0.0)
-        if timeout.number is not None:
-            says = f"no answer takes more than {timeout.number:g} s"
-            if 0 < timeout.number <= most:
-                yield timeout.present(says)
-            else:
-                yield timeout.unknown(f"{says}, which is no limit on a quantile")
-
-
-def _timeout(component: Node) -> Iterable[Fact]:
-    timeout = component.at("timeout")
-    if timeout.templated:
-        yield timeout.unknown("the timeout is put in later")
-    elif timeout.number is not None:
-        yield timeout.present(f"no answer takes more than {timeout.number:g} s", timeout.number)
+        if each.at("timeout").there:
+            yield given_up(each.at("timeout"), each.at("timeout"), bar)
+            return
+    where = components[0].at("timeout")
+    limit = math.ceil(max(bar.latency.values(), default=1.0))
+    yield where.absent("nothing ends an answer that takes too long", where.put(limit))
 
 
 def _replicas(root: Node, component: Node, *, raw: bool) -> Fact:

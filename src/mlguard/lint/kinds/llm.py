@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
 from mlguard.lint.kinds.kserve import NEW
-from mlguard.lint.kinds.pods import bounds, containers, fixed, images, merged, probes, resources
+from mlguard.lint.kinds.pods import bounds, containers, fixed, images, merged, resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,6 @@ def _read(root: Node, _: Given) -> Iterable[ServingIntent]:
         root.place,
         replicas=tuple(map(_replicas, parts)),
         resources=tuple(merged(resources(pods))),
-        probes=tuple(probes(pods)),
         images=tuple(merged(images(pods))),
     )
 

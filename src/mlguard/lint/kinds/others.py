@@ -29,9 +29,9 @@ def _azureml(root: Node) -> bool:
 
 def _bentoml(root: Node) -> bool:
     told = {"python", "docker", "include", "models", "bento"} & _keys(root)
-    return (":" in root.at("service").text and bool(told)) or (
-        root.at("bento").there and root.at("services").there
-    )
+    deployed = root.at("bento").there and root.at("services").there
+    settings = root.at("services", "metrics", "namespace").text.startswith("bento")
+    return (":" in root.at("service").text and bool(told)) or deployed or settings
 
 
 def _ci(root: Node) -> bool:
@@ -41,10 +41,6 @@ def _ci(root: Node) -> bool:
 
 def _helm(root: Node) -> bool:
     return not root.at("apiVersion").there and not _HELM.isdisjoint(_keys(root))
-
-
-def _bento_settings(root: Node) -> bool:
-    return not root.at("apiVersion").there and {"api_server", "runners"} <= _keys(root)
 
 
 def _requirements(root: Node) -> bool:
@@ -68,7 +64,7 @@ def _keys(node: Node) -> set[str]:
 KINDS = (
     Kind("SageMaker", _sagemaker),
     Kind("AzureML", _azureml),
-    Kind("BentoML", lambda root: _bentoml(root) or _bento_settings(root)),
+    Kind("BentoML", _bentoml),
     Kind("requirements", _requirements),
     Kind("values of a Helm chart", _helm),
     Kind("CI jobs", _ci),

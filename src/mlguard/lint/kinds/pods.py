@@ -11,7 +11,8 @@ from mlguard.lint.nodes import Node, together
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PROBE = {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 10, "failureThreshold": 3}
+    from mlguard.lint.bar import Bar
+
 LIMITS = {
     "requests": {"cpu": "1", "memory": "2Gi"},
     "limits": {"memory": "4Gi"},
@@ -49,20 +50,22 @@ def resources(containers: Iterable[Node]) -> Iterable[Fact]:
 
 
 def probes(containers: Iterable[Node]) -> Iterable[Fact]:
-    """State whether one of the containers tells that it is ready: the others may be beside it."""
+    """State whether what opens a port tells that it is ready; where nothing does, one of them."""
     every = list(containers)
-    ready = [each.at("readinessProbe") for each in every]
-    for probe in ready:
-        if probe.there:
-            yield probe.present("a readiness probe")
-            return
-    if every:
-        probe = ready[0]
-        port = every[0].at("ports", 0, "containerPort").value or PROBE["httpGet"]["port"]  # type: ignore[index]
-        fix = {**PROBE, "httpGet": {"path": "/health", "port": port}}
-        yield probe.absent(
-            f"no container tells when it is ready, {_name(every[0])} neither", probe.put(fix)
-        )
+    opening = [each for each in every if each.at("ports").there]
+    facts = [_probe(each) for each in opening or every]
+    if not opening and any(each.known == "present" for each in facts):
+        return [each for each in facts if each.known == "present"]
+    return facts if opening else facts[:1]
+
+
+def _probe(container: Node) -> Fact:
+    probe = container.at("readinessProbe")
+    if probe.there:
+        return probe.present(f"{_name(container)} tells when it is ready")
+    port = container.at("ports", 0, "containerPort").value or 8080
+    fix = {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 10}
+    return probe.absent(f"{_name(container)} does not tell when it is ready", probe.put(fix))
 
 
 def images(containers: Iterable[Node]) -> Iterable[Fact]:
@@ -116,6 +119,16 @@ def fixed(count: Node, *, few: int = 1) -> Fact:
         return count.unknown("how many replicas there are is put in later")
     number = int(min(max(count.number if count.number is not None else few, 0), MOST_REPLICAS))
     return count.present(f"{number:,}", Replicas(number, number))
+
+
+def given_up(timeout: Node, where: Node, bar: Bar) -> Fact:
+    """State after how long a request is given up; only below every limit it holds them."""
+    if timeout.number is None:
+        return where.unknown("after how long a request is given up is put in later")
+    says = f"a request is given up after {timeout.number:g} s"
+    if 0 < timeout.number <= min(bar.latency.values(), default=0.0):
+        return where.present(says)
+    return where.unknown(f"{says}, which is no limit on a quantile")
 
 
 def merged(facts: Iterable[Fact]) -> list[Fact]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, Replicas, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
-from mlguard.lint.kinds.pods import bounds, containers, fixed, images, merged, resources
+from mlguard.lint.kinds.pods import bounds, containers, fixed, given_up, images, merged, resources
 from mlguard.lint.nodes import Node
 from mlguard.lint.read import read
+from mlguard.lint.trees import dumped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from mlguard.lint.bar import Bar
     from mlguard.lint.patches import Patch
 
@@ -92,13 +93,14 @@ def _latency(root: Node, bar: Bar) -> Iterator[Fact]:
     if inside is None:
         yield where.unknown("the applications in the string do not read")
         return
-    timeout = inside.at("http_options", "request_timeout_s").number
-    if timeout:
-        says = f"a request is given up after {timeout:g} s"
-        if timeout <= min(bar.latency.values(), default=0.0):
-            yield where.present(says)
-        else:
-            yield where.unknown(f"{says}, which is no limit on a quantile")
+    timeout = inside.at("http_options", "request_timeout_s")
+    if timeout.there:
+        yield given_up(timeout, where, bar)
+    elif where.text:
+        limit = math.ceil(max(bar.latency.values(), default=1.0))
+        patch = inside.at("http_options", "request_timeout_s").put(limit)
+        fix = where.put(dumped(patch.apply(inside.value)))
+        yield where.absent("nothing ends a request that takes too long", fix)
 
 
 KIND = Kind("RayService", lambda root: is_object(root, GROUP, "RayService"), _read)

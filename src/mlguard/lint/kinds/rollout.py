@@ -175,14 +175,13 @@ def _latency(root: Node, given: Given) -> Iterable[Fact]:
         )
     elif complete and metrics:
         last = metrics[-1]
-        more = Node.of(last.document).at("spec", "metrics", len(metrics_of(last)))
+        every = Node.of(last.document).at("spec", "metrics")
+        more = every.at(len(every.value))
         says = "the analysis does not look at latency"
         yield more.absent(says, more.put(_slowness(given.bar)))
-
-
-def metrics_of(metric: Node) -> list[Node]:
-    """Give all metrics of the template that one stands in."""
-    return list(Node.of(metric.document).at("spec", "metrics"))
+    elif not any(True for _ in _analyses(root.at("spec", "strategy"))):
+        strategy = root.at("spec", "strategy")
+        yield strategy.absent("no analysis looks at latency", _fix(root, given.bar))
 
 
 def _limit(metric: Node) -> dict[float | None, float] | None:
@@ -224,7 +223,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         approvals=tuple(_approvals(spec.at("strategy"))),
         replicas=(scaled(root, given),),
         resources=tuple(merged(resources(pods))),
-        probes=tuple(probes(pods)),
+        probes=tuple(merged(probes(pods))),
         images=tuple(merged(images(pods))),
     )
 

@@ -31,7 +31,7 @@ def _read(root: Node, _: Given) -> Iterable[ServingIntent]:
         drift=tuple(_drift(predictors)),
         replicas=tuple(merged(fact for each in predictors for fact in _replicas(root, each))),
         resources=tuple(merged(resources(pods))),
-        probes=tuple(probes(pods)),
+        probes=tuple(merged(probes(pods))),
         images=tuple(merged(images(pods))),
     )
 
