@@ -24,7 +24,7 @@ class Fact:
         says: The evidence, in words.
         place: Where it stands, or where it is missed.
         value: What was read, where a rule compares it.
-        fix: What would make it present.
+        fix: What would make it present; of one that is present, what would make it as required.
 
     Raises:
         ConfigurationError: `known` is another word.

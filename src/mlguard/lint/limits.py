@@ -107,6 +107,7 @@ def _fleet(facts: list[Fact], own: list[Money], bar: Bar) -> Fact | None:
 def _fewer(fact: Fact, facts: int, cap: Money, each: Money) -> Patch | None:
     """Give as many replicas as the cap pays for, where only one number is in question."""
     paid = cap.nanos // each.nanos
-    if facts > 1 or paid < max(fact.value.least, 1):
+    least, most = fact.value
+    if facts > 1 or paid < (1 if least == most else max(least, 1)):
         return None
     return Patch((Operation("add", fact.place.pointer, paid),))

@@ -118,9 +118,9 @@ class Node:
             value = [value] if isinstance(missing, int) else {missing: value}
         return Patch((Operation(op, pointer(*keys[: depth + 1]), value),))
 
-    def present(self, says: str, value: Any = None) -> Fact:
+    def present(self, says: str, value: Any = None, fix: Patch | None = None) -> Fact:
         """State what stands here."""
-        return Fact("present", says, self.place, value)
+        return Fact("present", says, self.place, value, fix)
 
     def absent(self, says: str, fix: Patch | None = None) -> Fact:
         """State that nothing stands here, and what should; in a template, that nobody knows."""

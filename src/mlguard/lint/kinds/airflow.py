@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TRAINS = {"train", "training", "retrain", "fit", "finetune"}
 _DEPLOYS = {"deploy", "deployment", "promote", "promotion", "release", "rollout", "publish"}
 _GATES = {"gate", "validate", "validation", "approve", "approval", "compare", "guard", "quality"}
-_LOOKS = {"evaluate", "evaluation", "test", "check", "score"}
+_LOOKS = {"evaluate", "evaluation", "test", "score"}
 _CALLBACKS = {"on_failure_callback"}
 _TIMEOUTS = {"execution_timeout", "dagrun_timeout"}
 
@@ -76,7 +76,7 @@ def _read(root: Node, _: Given) -> Iterable[ServingIntent]:
         told.place(dag.line),
         rollback=tuple(told.rollback()) if deploys else (),
         drift=tuple(told.drift()) if trains or deploys else (),
-        approvals=tuple(told.approvals()),
+        approvals=tuple(told.approvals()) if deploys else (),
         performance=(told.gate(deploys),) if trains and deploys else (),
         timeouts=(told.timeout(tree),),
     )
@@ -240,6 +240,8 @@ class _Told:
         for each in self.dag.tasks:
             if each.words & {"approve", "approval"}:
                 yield self.fact("present", f"the task {each.name} waits for a yes", each.line)
+                return
+        yield self.fact("absent", "no task waits for a yes", self.dag.line)
 
     def gate(self, deploys: list[_Task]) -> Fact:
         """State whether something before the deployment may stop it."""

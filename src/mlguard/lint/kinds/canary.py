@@ -44,9 +44,9 @@ def latency(canary: Node, bar: Bar) -> Fact:
     for each in metrics:
         most = each.at("thresholdRange", "max")
         if each.at("name").text == "request-duration" and most.number is not None:
-            return most.present(
-                f"the canary fails above {most.number:g} ms", {0.99: most.number / 1000}
-            )
+            says = f"the canary fails above {most.number:g} ms"
+            fix = most.put(_milliseconds(bar))
+            return most.present(says, {0.99: most.number / 1000}, fix)
         if any(word in each.at("name").text for word in ("latency", "duration", "p99")):
             return each.unknown(f"the query of {each.at('name').text} stands elsewhere")
     return metrics.absent("the canary does not look at latency", _more(metrics, _latency(bar)))
@@ -62,11 +62,14 @@ def errors(canary: Node) -> Fact:
     return metrics.absent("the canary does not look at failures", _more(metrics, _FAILURES))
 
 
-def approvals(canary: Node) -> Iterable[Fact]:
+def approvals(canary: Node) -> Fact:
     """State whether somebody is asked before it goes on."""
-    for each in _analysis(canary).at("webhooks"):
+    hooks = _analysis(canary).at("webhooks")
+    for each in hooks:
         if each.at("type").text in {"confirm-rollout", "confirm-promotion"}:
-            yield each.present("a hook confirms the rollout")
+            return each.present("a hook confirms the rollout")
+    ask = {"name": "approval", "type": "confirm-promotion", "url": "http://approvals.mlops/canary"}
+    return hooks.absent("no hook waits for a yes", _more(hooks, ask))
 
 
 def analysis_of(bar: Bar) -> dict[str, object]:
@@ -106,8 +109,12 @@ def beside(root: Node, bar: Bar) -> Patch:
 
 
 def _latency(bar: Bar) -> dict[str, object]:
-    most = round(1000 * bar.latency.get(0.99, max(bar.latency.values(), default=0.5)))
-    return {"name": "request-duration", "thresholdRange": {"max": most}, "interval": "1m"}
+    most = {"max": _milliseconds(bar)}
+    return {"name": "request-duration", "thresholdRange": most, "interval": "1m"}
+
+
+def _milliseconds(bar: Bar) -> int:
+    return round(1000 * bar.latency.get(0.99, max(bar.latency.values(), default=0.5)))
 
 
 def _more(metrics: Node, metric: object) -> Patch:
@@ -132,7 +139,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         rollback=(rollback(root),),
         latency=(latency(root, given.bar),),
         errors=(errors(root),),
-        approvals=tuple(approvals(root)),
+        approvals=(approvals(root),),
         replicas=(count,),
     )
 

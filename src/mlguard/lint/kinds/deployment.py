@@ -29,7 +29,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         undo=tuple(history(root)),
         latency=tuple(canary.latency(each, given.bar) for each in found),
         errors=tuple(map(canary.errors, found)),
-        approvals=tuple(fact for each in found for fact in canary.approvals(each)),
+        approvals=tuple(map(canary.approvals, found)),
         replicas=(scaled(root, given),),
         resources=tuple(merged(resources(pods))),
         probes=tuple(merged(probes(pods))),

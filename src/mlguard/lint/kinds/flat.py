@@ -180,6 +180,8 @@ def _latency(said: _Said) -> Fact | None:
     if said.node.templated:
         return said.node.unknown(f"{said.node.key} is put in later")
     limit = _seconds(said)
+    if limit is None and said.node.number:
+        return said.node.unknown(f"{said.node.key}: {shown(said.node.value)} has no unit")
     if limit is None or limit <= 0.0:
         return None
     digits = quantile[1] if quantile else ""
