@@ -21,6 +21,7 @@ from mlguard.values import Action, Measurement, Severity
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from mlguard.lint.findings import LintReport
 
@@ -87,6 +88,9 @@ def _add_lint(commands: Any) -> None:
     )
     parser.add_argument(
         "--requirements", metavar="FILE", help="what must hold; rollback, drift and cost without"
+    )
+    parser.add_argument(
+        "--hourly", metavar="PRICE", help='of one replica, as "2.50 USD": all of them meet the cap?'
     )
     parser.add_argument("--format", choices=_FORMATS, default="text", help="(%(default)s)")
     parser.add_argument(
@@ -168,7 +172,7 @@ def linted(given: argparse.Namespace) -> tuple[str, Severity]:
 
     wanted = None if given.requirements is None else Requirements.load(given.requirements)
     waivers = [] if given.waivers is None else read_waivers(given.waivers)
-    report = waive(lint(given.paths, wanted), waivers, now=unix_clock()())
+    report = waive(lint(given.paths, wanted, hourly=given.hourly), waivers, now=unix_clock()())
     if given.baseline is not None:
         report = known(report, _record(given.baseline))
     return _formatted(report, given.format), report.severity
@@ -189,7 +193,11 @@ def _formatted(report: LintReport, form: str) -> str:
     from mlguard.lint.findings import LintReport  # noqa: PLC0415
     from mlguard.lint.pages import github, markdown  # noqa: PLC0415
 
-    texts = {"text": str, "github": github, "markdown": markdown}
+    texts: dict[str, Callable[[LintReport], str]] = {
+        "text": str,
+        "github": github,
+        "markdown": markdown,
+    }
     if form in texts:
         return texts[form](report)
     records = {"json": LintReport.to_dict, "sarif": LintReport.to_sarif, "baseline": baseline}

@@ -257,7 +257,7 @@ def to(path: str, value: Any) -> Operation:
 POD = "/spec/template/spec/containers/0"
 MUTATIONS = [
     Mutation("flat", "MLG-RB001", 0, out("/rollback_on_error")),
-    Mutation("flat", "MLG-RB001", 0, to("/rollback_on_error", False)),
+    Mutation("flat", "MLG-RB001", 0, to("/rollback_on_error", "off")),
     Mutation("flat", "MLG-DR001", 0, out("/drift_alert_threshold")),
     Mutation("flat", "MLG-DR001", 0, to("/drift_alert_threshold", None)),
     Mutation("flat", "MLG-DR001", 0, to("/drift_alert_threshold", 0.5)),
@@ -268,7 +268,7 @@ MUTATIONS = [
     Mutation("flat", "MLG-LA001", 0, out("/latency")),
     Mutation("flat", "MLG-RS001", 0, out("/resources")),
     Mutation("flat", "MLG-IM001", 0, to("/image", "eta")),
-    Mutation("Deployment", "MLG-RB001", 2, to("/spec/skipAnalysis", True)),
+    Mutation("Deployment", "MLG-RB001", 2, to("/spec/skipAnalysis", value=True)),
     Mutation("Deployment", "MLG-RB001", 2, out("/spec/analysis")),
     Mutation("Deployment", "MLG-RB001", 2, to("", None)),
     Mutation("Deployment", "MLG-RB001", 2, to("/metadata/namespace", "staging")),

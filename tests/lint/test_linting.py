@@ -16,7 +16,7 @@ from mlguard.lint import plugins as plugged
 from mlguard.lint.intent import ServingIntent
 from mlguard.lint.kinds import Kind
 from mlguard.lint.linting import AT_RUN_TIME
-from mlguard.lint.rules import Look, topic
+from mlguard.lint.rules import LOOKS, NOT_JUDGED, Look, topic
 
 CONFIGS = Path(__file__).parents[3] / "shared" / "configs"
 PLAIN: dict[str, Any] = {"replicas": 3, "resources": {"cpu": "500m", "memory": "1Gi"}}
@@ -326,6 +326,15 @@ def test_kinds_and_rules_plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
             lint({"own": 1})
     finally:
         plugged.plugins.cache_clear()
+
+
+def test_the_table_of_the_rules_says_what_the_rules_say() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "lint.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `MLG-")]
+    assert rows == [
+        f"| `{each.id}` | {each.name} | {each.level} | {each.requirement or '–'} | {each.rationale} |"
+        for each in (*(look.rule for look in LOOKS), NOT_JUDGED)
+    ]
 
 
 HERE = pytest.mark.skipif(
