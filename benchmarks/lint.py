@@ -17,6 +17,7 @@ LIMIT = 20.0  # milliseconds a file
 
 
 def seconds_of(file: Path, times: int = 7) -> float:
+    """Give the median time of linting a file."""
     taken = []
     for _ in range(times):
         before = time.perf_counter()
@@ -26,6 +27,7 @@ def seconds_of(file: Path, times: int = 7) -> float:
 
 
 def main() -> None:
+    """Time every file."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES
     files = [
         each

@@ -11,6 +11,7 @@ import pytest
 from mlguard import Requirements
 from mlguard.lint import Document, Finding, LintReport, Operation, Patch, lint, read
 from mlguard.lint.rules import LOOKS
+from mlguard.lint.trees import of_value
 
 WANTED = Requirements.model_validate(
     {
@@ -270,6 +271,7 @@ MUTATIONS = [
     Mutation("flat", "MLG-IM001", 0, to("/image", "eta")),
     Mutation("Deployment", "MLG-RB001", 2, to("/spec/skipAnalysis", value=True)),
     Mutation("Deployment", "MLG-RB001", 2, out("/spec/analysis")),
+    Mutation("Deployment", "MLG-RB001", 2, to("/spec/analysis", {"interval": "2m", "metrics": []})),
     Mutation("Deployment", "MLG-RB001", 2, to("", None)),
     Mutation("Deployment", "MLG-RB001", 2, to("/metadata/namespace", "staging")),
     Mutation("Deployment", "MLG-RB002", 0, to("/spec/revisionHistoryLimit", 0)),
@@ -421,3 +423,19 @@ def test_what_is_taken_out_is_found_and_its_fix_mends_it(case: Mutation) -> None
 
 def test_every_rule_is_taken_out_of_something() -> None:
     assert {each.rule.id for each in LOOKS} == {each.rule for each in MUTATIONS}
+
+
+JUNK: list[Any] = [None, 5, -1.5, True, "x", "{{ x }}", [], {}, [None, 5], {"name": None}, 10**400]
+
+
+@pytest.mark.parametrize("kind", [each for each in GOOD if each != "Airflow DAG"])
+def test_whatever_stands_anywhere_nothing_fails_and_fixes_fit(kind: str) -> None:
+    good = documents(kind)
+    for place, document in enumerate(good):
+        for pointer in list(document.lines)[1:]:
+            for junk in JUNK:
+                bad = changed(good, place, Patch((to(pointer, junk),)))
+                bad[place] = replace(bad[place], value=of_value(bad[place].value).value)
+                for each in judged(bad).findings:
+                    if each.fix is not None:
+                        each.fix.apply(bad[each.place.document].value)

@@ -79,6 +79,40 @@ def test_keys_of_a_flat_form_are_read_by_their_words(
     assert lint(PLAIN | keys).requirements[requirement] == state
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"service": {"name": "eta", "deployment": GUARDED}},
+        {"version": "1.0", "kind": "ModelDeployment", **GUARDED},
+        {"deployments": [{"name": "a", **GUARDED}, {"name": "b", **GUARDED}]},
+        {
+            "serving": PLAIN,
+            "monitoring": {"drift_alert_threshold": 0.1},
+            "rollback_on_error": True,
+            "cost_alert_per_day": 1,
+        },
+    ],
+)
+def test_a_flat_form_may_stand_inside_others(around: dict[str, Any]) -> None:
+    assert dict(lint(around).requirements) == dict.fromkeys(BAR, "met")
+
+
+def test_one_of_two_without_guardrails_is_enough() -> None:
+    report = lint({"deployments": [GUARDED, PLAIN]})
+    assert dict(report.requirements) == dict.fromkeys(BAR, "unmet")
+    assert {each.place.pointer[:15] for each in report.findings} == {"/deployments/1/"}
+
+
+def test_the_items_of_a_list_are_judged_one_by_one() -> None:
+    pair = [workload(replicas=2), scaler(*HPA)]
+    listed = lint({"apiVersion": "v1", "kind": "List", "items": pair})
+    assert listed.requirements == lint(pair).requirements
+    (finding,) = (each for each in listed.findings if each.rule.id == "MLG-SC001")
+    assert finding.place.pointer == "/items/1/spec/maxReplicas"
+    assert finding.fix is not None
+    assert lint(finding.fix.apply(listed.documents[0].value)).requirements["cost"] == "unknown"
+
+
 def workload(kind: str = "Deployment", **spec: Any) -> dict[str, Any]:
     container = {"name": "eta", "image": "eta:1"}
     pod = {"template": {"spec": {"containers": [container]}}}

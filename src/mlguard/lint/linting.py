@@ -89,7 +89,7 @@ def services(
     documents: Sequence[Document], wanted: Bar
 ) -> tuple[list[ServingIntent], list[Finding]]:
     """Give the services that documents describe, and what is not judged of them."""
-    roots = tuple(Node.of(each) for each in documents if each.value is not None)
+    roots = tuple(root for each in documents for root in _objects(Node.of(each)))
     given = Given(roots, wanted)
     kinds = known()
     intents: list[ServingIntent] = []
@@ -106,6 +106,14 @@ def services(
         else:
             intents += kind.read(root, given)
     return beside(intents, given), aside
+
+
+def _objects(root: Node) -> Iterator[Node]:
+    """Give what stands in a document: itself, or the items of a List of Kubernetes."""
+    if root.at("kind").text == "List" and root.at("items").there:
+        yield from root.at("items")
+    elif root.there:
+        yield root
 
 
 def _told(intents: Sequence[ServingIntent], wanted: Bar) -> Iterator[Told]:

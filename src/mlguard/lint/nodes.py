@@ -54,6 +54,11 @@ class Node:
                 value = None
         return Node(self.document, (*self.keys, *keys), value, value is not None)
 
+    @property
+    def around(self) -> Node:
+        """What it stands in."""
+        return Node.of(self.document).at(*self.keys[:-1])
+
     def __iter__(self) -> Iterator[Node]:
         """Give what stands in a list or a mapping; nothing in another value."""
         if isinstance(self.value, Mapping):
@@ -112,7 +117,9 @@ class Node:
         if depth == len(keys):
             return Patch((Operation("replace", pointer(*keys), value),))
         op: Literal["add", "replace"] = "add"
-        if not isinstance(at, dict | list):  # a plain value stands in the way
+        takes = int if isinstance(at, list) else (str, int)
+        if not isinstance(at, dict | list) or not isinstance(keys[depth], takes):
+            # something else stands in the way
             op, depth = "replace", depth - 1
         for missing in reversed(keys[depth + 1 :]):
             value = [value] if isinstance(missing, int) else {missing: value}
@@ -139,7 +146,7 @@ class Node:
             return False
         near = self
         while near.keys and not near.there:
-            near = Node.of(document).at(*near.keys[:-1])
+            near = near.around
         first = document.line(pointer(*near.keys)) or document.begins
         inside = f"{pointer(*near.keys)}/"
         behind = (

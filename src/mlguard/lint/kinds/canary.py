@@ -23,7 +23,7 @@ def canaries(root: Node, given: Given) -> list[Node]:
     return given.naming(root, "targetRef", GROUP, "Canary")
 
 
-def rollback(canary: Node) -> Fact:
+def rollback(canary: Node, bar: Bar) -> Fact:
     """State whether failed checks bring the last version back."""
     analysis = _analysis(canary)
     skip = canary.at("spec", "skipAnalysis")
@@ -34,7 +34,9 @@ def rollback(canary: Node) -> Fact:
         return skip.absent("the canary goes out without analysis: skipAnalysis", fix)
     if any(True for key in ("metrics", "webhooks") for _ in analysis.at(key)):
         return analysis.present("Flagger rolls back after failed checks")
-    fix = analysis.put(analysis_of(Bar()) | (analysis.value if analysis.there else {}))
+    own = analysis.value if isinstance(analysis.value, dict) else {}
+    checks = analysis_of(bar)
+    fix = analysis.put(checks | own | {"metrics": checks["metrics"]})
     return analysis.absent("the canary checks neither a metric nor a hook", fix)
 
 
@@ -136,7 +138,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         "Canary",
         name_of(root),
         root.place,
-        rollback=(rollback(root),),
+        rollback=(rollback(root, given.bar),),
         latency=(latency(root, given.bar),),
         errors=(errors(root),),
         approvals=(approvals(root),),

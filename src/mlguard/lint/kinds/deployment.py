@@ -25,7 +25,8 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         root.at("kind").text,
         name_of(root),
         root.place,
-        rollback=tuple(map(canary.rollback, found)) or (_no_way_back(root, given),),
+        rollback=tuple(canary.rollback(each, given.bar) for each in found)
+        or (_no_way_back(root, given),),
         undo=tuple(history(root)),
         latency=tuple(canary.latency(each, given.bar) for each in found),
         errors=tuple(map(canary.errors, found)),

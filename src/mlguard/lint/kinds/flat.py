@@ -13,17 +13,16 @@ from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind
 from mlguard.lint.kinds.pods import bounds, fixed, image
 from mlguard.lint.nodes import Node, words
-from mlguard.requirements import flat
 from mlguard.requirements.units import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from mlguard.lint.bar import Bar
 
-_DEPLOYS = {"replicas", "resources", "min_replicas", "max_replicas", "minReplicas", "maxReplicas"}
-_OTHERS = {"apiVersion", "kind", "version", "services", "$schema", "Resources", "jobs", "stages"}
-_DEEP = 4
+_COPIES = {"replicas", "min_replicas", "max_replicas", "minReplicas", "maxReplicas"}
+_TELLING = {"rollback_on_error", "drift_alert_threshold", "cost_alert_per_day"}
+_DEEP = 3
 _PAIRS = (("min_replicas", "max_replicas"), ("minReplicas", "maxReplicas"), ("min", "max"))
 _SCALING = ("autoscaling", "autoscale", "scaling", "autoscaler")
 _MONEY = {"cost", "costs", "spend", "spending", "budget"}
@@ -36,25 +35,34 @@ _OFF = {"", "no", "none", "off", "false", "never", "disabled", "manual"}
 
 
 def _recognises(root: Node) -> bool:
-    return isinstance(root.value, dict) and _OTHERS.isdisjoint(root.value) and bool(_deploys(root))
+    return not root.at("apiVersion").there and any(True for _ in _deploys(root))
 
 
-def _deploys(root: Node) -> list[Node]:
-    """Find the mapping that deploys: the document, or one right inside it."""
-    return [
-        each
-        for each in (root, *root)
-        if isinstance(each.value, dict)
-        and (flat.is_flat(each.value) or not _DEPLOYS.isdisjoint(each.value))
-    ]
+def _deploys(node: Node, deep: int = _DEEP) -> Iterator[Node]:
+    """Find the mappings that deploy: the document, or some inside it."""
+    keys = set(node.value) if isinstance(node.value, dict) else set()
+    if keys & (_COPIES | _TELLING) or (not node.keys and "resources" in keys):
+        yield node
+    elif deep:
+        for each in node:
+            yield from _deploys(each, deep - 1)
 
 
 def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
-    at = _deploys(root)[0]
-    said = [_Said.of(each) for each in root.walk(_DEEP) if each.keys]
+    every = list(_deploys(root))
+    for at in every:
+        others = [each.keys for each in every if each is not at]
+        said = [
+            _Said.of(each)
+            for each in root.walk(_DEEP + 3)
+            if each.keys and not any(each.keys[: len(keys)] == keys for keys in others)
+        ]
+        yield _intent(at, said, given.bar)
+
+
+def _intent(at: Node, said: list[_Said], bar: Bar) -> ServingIntent:
     names = (at.at(key).text for key in ("service", "name", "model"))
-    bar = given.bar
-    yield ServingIntent(
+    return ServingIntent(
         "flat",
         next(filter(None, names), ""),
         at.place,
@@ -150,7 +158,7 @@ def _cost(said: _Said) -> Fact | None:
     if amount is None or amount.nanos <= 0:
         return None
     a_day = bool({"day", "daily"} & said.words) or bool(
-        {"day", "daily", "1d", "24h"} & {str(each.value).lower() for each in _beside(node)}
+        {"day", "daily", "1d", "24h"} & {str(each.value).lower() for each in node.around}
     )
     return node.present(f"{node.key}: {shown(node.value)}", amount if a_day else None)
 
@@ -159,7 +167,7 @@ def _amount(node: Node) -> Money | None:
     number = node.number
     if number is None and not node.text:
         return None
-    currency = next((each.text for each in _beside(node) if each.key == "currency"), "") or "USD"
+    currency = next((each.text for each in node.around if each.key == "currency"), "") or "USD"
     text = (
         node.text.strip().replace("$", "").replace(",", "") if number is None else str(node.value)
     )
@@ -167,10 +175,6 @@ def _amount(node: Node) -> Money | None:
         return Money(text.strip()) if " " in text.strip() else Money(text, currency)
     except ConfigurationError:
         return None
-
-
-def _beside(node: Node) -> Iterable[Node]:
-    return Node.of(node.document).at(*node.keys[:-1])
 
 
 def _latency(said: _Said) -> Fact | None:

@@ -44,7 +44,10 @@ def _helm(root: Node) -> bool:
 
 
 def _requirements(root: Node) -> bool:
-    return {"version", "service"} <= _keys(root) and root.at("version").value == 1
+    keys = _keys(root)
+    return (
+        {"version", "service"} <= keys and root.at("version").value == 1 and "replicas" not in keys
+    )
 
 
 def _pods(root: Node) -> bool:

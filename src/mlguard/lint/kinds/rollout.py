@@ -175,8 +175,7 @@ def _latency(root: Node, given: Given) -> Iterable[Fact]:
         )
     elif complete and metrics:
         last = metrics[-1]
-        every = Node.of(last.document).at("spec", "metrics")
-        more = every.at(len(every.value))
+        more = last.around.at(len(last.around.value))
         says = "the analysis does not look at latency"
         yield more.absent(says, more.put(_slowness(given.bar)))
     elif not any(True for _ in _analyses(root.at("spec", "strategy"))):

@@ -59,8 +59,7 @@ def _kept(first: Node) -> Patch | None:
         "name": f"{first.at('name').text or 'default'}-stable",
         "traffic": 90,
     }
-    second = Node.of(first.document).at("spec", "predictors", 1)
-    return together(first.at("traffic").put(10), second.put(kept))
+    return together(first.at("traffic").put(10), first.around.at(1).put(kept))
 
 
 def _drift(predictors: list[Node]) -> Iterator[Fact]:
