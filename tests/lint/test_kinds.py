@@ -425,6 +425,40 @@ def test_every_rule_is_taken_out_of_something() -> None:
     assert {each.rule.id for each in LOOKS} == {each.rule for each in MUTATIONS}
 
 
+PODS = "template: {spec: {containers: [{name: a, image: 'a:1'}]}}"
+BAD = {
+    "a blue-green Rollout without analysis": (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: a, namespace: b}\n"
+        f"spec: {{replicas: 1, strategy: {{blueGreen: {{activeService: a}}}}, {PODS}}}\n"
+    ),
+    "an old InferenceService without a canary": (
+        "apiVersion: serving.kubeflow.org/v1alpha2\nkind: InferenceService\nmetadata: {name: a}\n"
+        "spec: {default: {predictor: {sklearn: {storageUri: s}}}}\n"
+    ),
+    "a Deployment in a namespace": (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, namespace: b}\n"
+        f"spec: {{replicas: 1, {PODS}}}\n"
+    ),
+    "a List": (
+        "apiVersion: v1\nkind: List\nitems: [{apiVersion: machinelearning.seldon.io/v1, "
+        "kind: SeldonDeployment, spec: {predictors: [{name: a, graph: {name: a}}]}}]\n"
+    ),
+    "a flat form inside a list": "services_: [{replicas: 1}]\n",
+    "a Compose file without deploy": "services: {a: {image: 'a:1'}, b: {build: .}}\n",
+}
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_the_fix_of_every_error_mends_it(text: str) -> None:
+    given = read(text)
+    errors = {each.rule.id: each for each in lint(given).findings if each.level == "error"}
+    assert "MLG-RB001" in errors
+    for rule, each in errors.items():
+        assert each.fix is not None
+        mended = changed(given, each.place.document, each.fix)
+        assert found(lint(mended), rule) == []
+
+
 JUNK: list[Any] = [None, 5, -1.5, True, "x", "{{ x }}", [], {}, [None, 5], {"name": None}, 10**400]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlguard.lint.bar import Bar
 from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of, refers, same_namespace
 from mlguard.lint.patches import Patch
@@ -12,6 +11,7 @@ from mlguard.lint.patches import Patch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mlguard.lint.bar import Bar
     from mlguard.lint.nodes import Node
 
 GROUP = "flagger.app"

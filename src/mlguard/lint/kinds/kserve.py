@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -18,10 +19,10 @@ from mlguard.lint.kinds.pods import (
     probes,
     resources,
 )
+from mlguard.lint.nodes import Node, together
 
 if TYPE_CHECKING:
     from mlguard.lint.bar import Bar
-    from mlguard.lint.nodes import Node
 
 OLD, NEW = "serving.kubeflow.org", "serving.kserve.io"
 _COMPONENTS = ("predictor", "transformer", "explainer")
@@ -72,8 +73,9 @@ def _rollback(root: Node, predictor: Node, *, old: bool, raw: bool) -> Fact:
         canary = root.at("spec", "canary")
         if canary.there:
             return canary.present("the default goes on beside the canary")
-        share = root.at("spec", "canaryTrafficPercent")
-        return share.absent("there is no canary to take back", None)
+        share, first = root.at("spec", "canaryTrafficPercent"), root.at("spec", "default")
+        fix = together(canary.put(copy.deepcopy(first.value)), share.put(10))
+        return canary.absent("there is no canary to take back", fix)
     share = predictor.at("canaryTrafficPercent")
     if share.templated:
         return share.unknown("the share of the canary is put in later")
