@@ -230,23 +230,44 @@ def test_an_analysis_that_stands_elsewhere_is_in_doubt(template: str | None) -> 
     assert lint(rollout).requirements["rollback"] == "unknown"
 
 
+TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a}
+spec:
+  replicas: {{ .n }}
+  template:
+    spec:
+      containers:
+        - name: a
+          image: a:1
+          ports: [{containerPort: 1}]
+          PART
+"""
+
+
 def test_what_a_template_puts_in_is_in_doubt_and_what_it_cannot_is_missed() -> None:
-    text = (
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n"
-        "  replicas: {{ .n }}\n  template:\n    spec:\n      containers:\n        - name: a\n"
-        "          image: a:1\n          ports: [{containerPort: 1}]\n"
-        "          {{- with .resources }}\n          resources: {{ . }}\n          {{- end }}\n"
-    )
     open_, closed = (
-        lint(text),
-        lint(
-            text.replace("          {{- with .resources }}\n", "").replace(
-                "resources: {{ . }}\n          {{- end }}", "tty: true"
-            )
-        ),
+        {each.rule.id for each in lint(TEMPLATE.replace("PART", part)).findings if not each.doubt}
+        for part in ("{{- toYaml .more | nindent 10 }}", "tty: {{ .tty }}")
     )
-    assert "MLG-RS001" not in {each.rule.id for each in open_.findings}
-    assert "MLG-RS001" in {each.rule.id for each in closed.findings}
+    assert {"MLG-RS001", "MLG-PB001"} & open_ == set()
+    assert {"MLG-RS001", "MLG-PB001"} <= closed
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "missed"),
+    [
+        ({}, {"ports": [1], "readinessProbe": {"exec": {}}}, False),
+        ({}, {"readinessProbe": {"exec": {}}}, False),
+        ({"ports": [1]}, {"ports": [2], "readinessProbe": {"exec": {}}}, True),
+        ({}, {}, True),
+    ],
+)
+def test_only_what_opens_a_port_needs_a_probe(first: Any, second: Any, *, missed: bool) -> None:
+    pod = {"containers": [{"name": "a", **first}, {"name": "b", **second}]}
+    report = lint(workload(template={"spec": pod}))
+    assert ("MLG-PB001" in {each.rule.id for each in report.findings}) is missed
 
 
 @pytest.mark.parametrize(
