@@ -84,6 +84,7 @@ def test_keys_of_a_flat_form_are_read_by_their_words(
     [
         {"service": {"name": "eta", "deployment": GUARDED}},
         {"version": "1.0", "kind": "ModelDeployment", **GUARDED},
+        {"apiVersion": "own/v1", "kind": "ModelDeployment", "spec": GUARDED},
         {"deployments": [{"name": "a", **GUARDED}, {"name": "b", **GUARDED}]},
         {
             "serving": PLAIN,
@@ -281,6 +282,7 @@ def test_only_what_opens_a_port_needs_a_probe(first: Any, second: Any, *, missed
         ({"stages": ["a"], "train": {"script": ["true"]}}, "CI jobs"),
         ({"replicaCount": 1}, "values of a Helm chart"),
         ({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": []}}, "Pod"),
+        ({"apiVersion": "own/v1", "kind": "Model", "spec": {"replicas": 1}}, "Model"),
         ({"version": 1, "service": "eta"}, "requirements"),
         ({"colour": "red"}, ""),
     ],
@@ -291,6 +293,11 @@ def test_what_is_not_judged_yet_is_said(given: dict[str, Any], kind: str) -> Non
         ("MLG-KD001", kind, "info")
     ]
     assert set(report.requirements.values()) == {"unknown"}
+
+
+def test_a_service_of_bentoml_in_python_is_told() -> None:
+    report = lint(document("import bentoml\n\n\n@bentoml.service\nclass Eta: ...\n"))
+    assert [each.kind for each in report.findings] == ["BentoML"]
 
 
 @pytest.mark.parametrize("kind", ["Service", "ConfigMap", "Namespace"])
