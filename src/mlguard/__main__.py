@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import mlguard
 from mlguard import commands as ours
-from mlguard.errors import LedgerCorrupted
+from mlguard.errors import LedgerCorrupted, MissingDependencyError
 from mlguard.governance import commands as governance
 from mlguard.requirements import commands as requirements
 from mlguard.values import Severity, Verdict
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "simulate": _simulate,
         "replay": _replay,
         "ledger": _ledger,
+        "lint": _lint,
     }
     return run[given.command](given)
 
@@ -104,6 +105,17 @@ def _ledger(given: argparse.Namespace) -> int:
         return _refuse(str(error))
     _print(words)
     return PASSED if intact else BREACHED
+
+
+def _lint(given: argparse.Namespace) -> int:
+    try:
+        words, severity = ours.linted(given)
+    except OSError as error:
+        return _refuse(f"cannot read {error.filename}: {error.strerror}")
+    except (ValueError, MissingDependencyError) as error:
+        return _refuse(str(error))
+    _print(words)
+    return {Severity.BREACH: BREACHED, Severity.UNKNOWN: UNKNOWN}.get(severity, PASSED)
 
 
 def _print(words: str) -> None:

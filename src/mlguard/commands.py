@@ -1,4 +1,4 @@
-"""The commands `simulate`, what an alert on a history would do, and `replay`, of a rollout.
+"""The commands `simulate`, what an alert would do, `replay`, of a rollout, and `lint`, of configs.
 
 Those of the governance are added to them.
 """
@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
+from mlguard.clocks import unix_clock
 from mlguard.governance import commands as governance
 from mlguard.policies.ladder import ResponsePolicy
 from mlguard.policies.responses import Response
 from mlguard.policies.thresholds import at_least, at_most
 from mlguard.records import iso
-from mlguard.values import Action, Measurement
+from mlguard.values import Action, Measurement, Severity
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
+
+    from mlguard.lint.findings import LintReport
 
 _DAY = 86_400.0
+_FORMATS = "text", "json", "sarif", "github", "markdown", "baseline"
 
 
 def add_to(commands: Any) -> None:
@@ -65,7 +70,33 @@ def add_to(commands: Any) -> None:
         help="what the journal of a RollbackEngine took, a line each, or - for standard input",
     )
     again.add_argument("--html", metavar="FILE", help="draw it there")
+    _add_lint(commands)
     governance.add_to(commands)
+
+
+def _add_lint(commands: Any) -> None:
+    parser = commands.add_parser(
+        "lint",
+        help="do these configs meet the requirements? which guardrails do they lack?",
+        description="Reads configs of deployments, never runs them, and says of each requirement "
+        "whether it is met there.",
+        epilog="exit codes: 0 nothing unmet, 1 a requirement unmet or an error found and not "
+        "accepted, 2 usage, 3 a file does not read or nothing could be judged",
+    )
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a file (YAML, JSON, Python) or a folder of them"
+    )
+    parser.add_argument(
+        "--requirements", metavar="FILE", help="what must hold; rollback, drift and cost without"
+    )
+    parser.add_argument(
+        "--hourly", metavar="PRICE", help='of one replica, as "2.50 USD": all of them meet the cap?'
+    )
+    parser.add_argument("--format", choices=_FORMATS, default="text", help="(%(default)s)")
+    parser.add_argument(
+        "--baseline", metavar="FILE", help="what `--format baseline` gave: only new findings count"
+    )
+    parser.add_argument("--waivers", metavar="FILE", help="who accepts what, why and until when")
 
 
 def table(given: argparse.Namespace) -> str:
@@ -124,6 +155,53 @@ def rollout(given: argparse.Namespace) -> tuple[str, str]:
     if given.html is not None:
         Path(given.html).write_text(timeline_html(plan, events), encoding="utf-8")
     return "\n".join([*lines, engine.explain()]), engine.phase
+
+
+def linted(given: argparse.Namespace) -> tuple[str, Severity]:
+    """Give what to print, and how bad it is.
+
+    Raises:
+        ConfigurationError: A file among the arguments is not usable.
+        MissingDependencyError: A file is YAML, and PyYAML is not installed.
+        OSError: A file cannot be opened.
+    """
+    from mlguard.lint import lint  # noqa: PLC0415 -- slow to import
+    from mlguard.lint.baseline import known  # noqa: PLC0415
+    from mlguard.lint.waivers import read_waivers, waive  # noqa: PLC0415
+    from mlguard.requirements import Requirements  # noqa: PLC0415
+
+    wanted = None if given.requirements is None else Requirements.load(given.requirements)
+    waivers = [] if given.waivers is None else read_waivers(given.waivers)
+    report = waive(lint(given.paths, wanted, hourly=given.hourly), waivers, now=unix_clock()())
+    if given.baseline is not None:
+        report = known(report, _record(given.baseline))
+    return _formatted(report, given.format), report.severity
+
+
+def _record(file: str) -> dict[str, Any]:
+    try:
+        record = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise refusal("baseline", file, f"JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise refusal("baseline", file, "what `--format baseline` gave")
+    return record
+
+
+def _formatted(report: LintReport, form: str) -> str:
+    from mlguard.lint.baseline import baseline  # noqa: PLC0415 -- slow to import
+    from mlguard.lint.findings import LintReport  # noqa: PLC0415
+    from mlguard.lint.pages import github, markdown  # noqa: PLC0415
+
+    texts: dict[str, Callable[[LintReport], str]] = {
+        "text": str,
+        "github": github,
+        "markdown": markdown,
+    }
+    if form in texts:
+        return texts[form](report)
+    records = {"json": LintReport.to_dict, "sarif": LintReport.to_sarif, "baseline": baseline}
+    return json.dumps(records[form](report), indent=1, ensure_ascii=False)
 
 
 def _read(number: int, line: str) -> Measurement:

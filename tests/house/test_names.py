@@ -31,6 +31,7 @@ PUBLIC = [
     "mlguard.integrations.sinks",
     "mlguard.integrations.wrap",
     "mlguard.integrations.wsgi",
+    "mlguard.lint",
     "mlguard.performance",
     "mlguard.policies.simulate",
     "mlguard.requirements",
