@@ -15,6 +15,7 @@ import act5
 import act6
 import act7
 import act8
+import act9
 import report
 import story
 from terminal import Screen
@@ -29,7 +30,7 @@ ACTS: Final[tuple[story.Act, ...]] = (
     act6.play,
     act7.play,
 )
-"""The acts that stand for themselves; the last one puts them on record."""
+"""The acts whose verdicts go on record, which is act 8; act 9 comes after."""
 
 REPORT: Final = Path(__file__).resolve().parents[3] / "build" / "demo" / "report.html"
 
@@ -49,6 +50,7 @@ def main() -> None:
     stage = story.prepare(screen)
     chapters = [act(stage, screen) for act in ACTS]
     chapters.append(act8.play(stage, screen, chapters, path.parent))
+    chapters.append(act9.play(stage, screen))
     report.write(path, chapters)
     screen.report(path)
 

@@ -87,7 +87,12 @@ def code(module: ModuleType, start: str) -> str:
 
 def text(path: Path) -> str:
     """Return a file as it stands."""
-    return f"<pre><code>{escape(path.read_text(encoding='utf-8').rstrip())}</code></pre>"
+    return shown(path.read_text(encoding="utf-8"))
+
+
+def shown(text: str) -> str:
+    """Return a text as it stands."""
+    return f"<pre><code>{escape(text.rstrip())}</code></pre>"
 
 
 def facts(sentences: Iterable[str]) -> str:
