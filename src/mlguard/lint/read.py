@@ -186,9 +186,13 @@ def _texts(text: str, form: Form, name: str) -> list[Document]:
             return [_made(whole, trees.of_json(text))]
         except Unreadable as error:
             return [_broken(whole, error)]
+    return _yaml(whole)
+
+
+def _yaml(whole: Document) -> list[Document]:
     found: list[Document] = []
     effort = 0
-    for begins, part in _parts(text):
+    for begins, part in _parts(whole.text):
         document = replace(whole, index=len(found), text=part, begins=begins)
         if effort > _MOST_EFFORT:
             return [*found, _broken(document, Unreadable("more documents than are read", 1))]
