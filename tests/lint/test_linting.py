@@ -84,6 +84,7 @@ def test_keys_of_a_flat_form_are_read_by_their_words(
     [
         {"service": {"name": "eta", "deployment": GUARDED}},
         {"version": "1.0", "kind": "ModelDeployment", **GUARDED},
+        {"apiVersion": "own/v1", "kind": "ModelDeployment", "spec": GUARDED},
         {"deployments": [{"name": "a", **GUARDED}, {"name": "b", **GUARDED}]},
         {
             "serving": PLAIN,
@@ -230,23 +231,44 @@ def test_an_analysis_that_stands_elsewhere_is_in_doubt(template: str | None) -> 
     assert lint(rollout).requirements["rollback"] == "unknown"
 
 
+TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a}
+spec:
+  replicas: {{ .n }}
+  template:
+    spec:
+      containers:
+        - name: a
+          image: a:1
+          ports: [{containerPort: 1}]
+          PART
+"""
+
+
 def test_what_a_template_puts_in_is_in_doubt_and_what_it_cannot_is_missed() -> None:
-    text = (
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n"
-        "  replicas: {{ .n }}\n  template:\n    spec:\n      containers:\n        - name: a\n"
-        "          image: a:1\n          ports: [{containerPort: 1}]\n"
-        "          {{- with .resources }}\n          resources: {{ . }}\n          {{- end }}\n"
-    )
     open_, closed = (
-        lint(text),
-        lint(
-            text.replace("          {{- with .resources }}\n", "").replace(
-                "resources: {{ . }}\n          {{- end }}", "tty: true"
-            )
-        ),
+        {each.rule.id for each in lint(TEMPLATE.replace("PART", part)).findings if not each.doubt}
+        for part in ("{{- toYaml .more | nindent 10 }}", "tty: {{ .tty }}")
     )
-    assert "MLG-RS001" not in {each.rule.id for each in open_.findings}
-    assert "MLG-RS001" in {each.rule.id for each in closed.findings}
+    assert {"MLG-RS001", "MLG-PB001"} & open_ == set()
+    assert {"MLG-RS001", "MLG-PB001"} <= closed
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "missed"),
+    [
+        ({}, {"ports": [1], "readinessProbe": {"exec": {}}}, False),
+        ({}, {"readinessProbe": {"exec": {}}}, False),
+        ({"ports": [1]}, {"ports": [2], "readinessProbe": {"exec": {}}}, True),
+        ({}, {}, True),
+    ],
+)
+def test_only_what_opens_a_port_needs_a_probe(first: Any, second: Any, *, missed: bool) -> None:
+    pod = {"containers": [{"name": "a", **first}, {"name": "b", **second}]}
+    report = lint(workload(template={"spec": pod}))
+    assert ("MLG-PB001" in {each.rule.id for each in report.findings}) is missed
 
 
 @pytest.mark.parametrize(
@@ -260,6 +282,7 @@ def test_what_a_template_puts_in_is_in_doubt_and_what_it_cannot_is_missed() -> N
         ({"stages": ["a"], "train": {"script": ["true"]}}, "CI jobs"),
         ({"replicaCount": 1}, "values of a Helm chart"),
         ({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": []}}, "Pod"),
+        ({"apiVersion": "own/v1", "kind": "Model", "spec": {"replicas": 1}}, "Model"),
         ({"version": 1, "service": "eta"}, "requirements"),
         ({"colour": "red"}, ""),
     ],
@@ -270,6 +293,11 @@ def test_what_is_not_judged_yet_is_said(given: dict[str, Any], kind: str) -> Non
         ("MLG-KD001", kind, "info")
     ]
     assert set(report.requirements.values()) == {"unknown"}
+
+
+def test_a_service_of_bentoml_in_python_is_told() -> None:
+    report = lint(document("import bentoml\n\n\n@bentoml.service\nclass Eta: ...\n"))
+    assert [each.kind for each in report.findings] == ["BentoML"]
 
 
 @pytest.mark.parametrize("kind", ["Service", "ConfigMap", "Namespace"])

@@ -32,6 +32,7 @@ KINDS = (
     airflow.KIND,
     *others.KINDS,
     flat.KIND,
+    others.OBJECT,
 )
 
 

@@ -35,7 +35,10 @@ _OFF = {"", "no", "none", "off", "false", "never", "disabled", "manual"}
 
 
 def _recognises(root: Node) -> bool:
-    return not root.at("apiVersion").there and any(True for _ in _deploys(root))
+    found = list(_deploys(root))
+    if root.at("apiVersion").there:  # of a resource of one's own, where its keys tell it
+        return any(_TELLING & set(each.value) for each in found)
+    return bool(found)
 
 
 def _deploys(node: Node, deep: int = _DEEP) -> Iterator[Node]:

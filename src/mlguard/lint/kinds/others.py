@@ -31,7 +31,8 @@ def _bentoml(root: Node) -> bool:
     told = {"python", "docker", "include", "models", "bento"} & _keys(root)
     deployed = root.at("bento").there and root.at("services").there
     settings = root.at("services", "metrics", "namespace").text.startswith("bento")
-    return (":" in root.at("service").text and bool(told)) or deployed or settings
+    code = root.document.form == "python" and "bentoml.service" in root.text
+    return (":" in root.at("service").text and bool(told)) or deployed or settings or code
 
 
 def _ci(root: Node) -> bool:
@@ -51,10 +52,10 @@ def _requirements(root: Node) -> bool:
 
 
 def _pods(root: Node) -> bool:
-    """Tell any other object of Kubernetes that starts containers."""
+    """Tell any other object of Kubernetes that starts containers, or copies of something."""
     if not root.at("apiVersion").there or root.at("kind").text in _SILENT:
         return False
-    return any(
+    return root.at("spec", "replicas").there or any(
         each.key in {"containers", "mainContainer"} and isinstance(each.value, list | dict)
         for each in root.walk(12)
     )
@@ -71,5 +72,5 @@ KINDS = (
     Kind("requirements", _requirements),
     Kind("values of a Helm chart", _helm),
     Kind("CI jobs", _ci),
-    Kind("object of Kubernetes", _pods),
 )
+OBJECT = Kind("object of Kubernetes", _pods)
