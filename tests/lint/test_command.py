@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,22 @@ def test_yaml_without_its_parser_is_wrong_use(
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
     assert main(["lint", "good.yaml"]) == 2
     assert "the extra `yaml`" in capsys.readouterr().err
+
+
+def test_the_hook_and_the_recipes_name_what_there_is() -> None:
+    yaml = pytest.importorskip("yaml")
+    root = Path(__file__).parents[2]
+    (hook,) = yaml.safe_load((root / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"].split()[:3] == ["python", "-m", "mlguard"]
+    page = (root / "docs/how-to/lint-in-ci.md").read_text()
+    repository, jobs, waivers = (
+        yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    )
+    used = repository["repos"][0]["hooks"][0]
+    assert used["id"] == hook["id"]
+    commands = [each.get("run", "") for each in jobs["jobs"]["configs"]["steps"]]
+    forms = re.findall(r"--format (\w+)", "".join(commands))
+    assert set(forms) == {"markdown", "sarif", "github"}
+    assert list(waivers["waivers"][0]) == ["rule", "file", "who", "why", "until"]
+    for line in commands:
+        assert "mlguard lint" not in line or "--requirements production.yaml" in line

@@ -68,7 +68,7 @@ def test_a_python_file_is_its_text(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("")
-    with pytest.raises(ConfigurationError, match=r"notes.txt'?: must be a folder, or a file"):
+    with pytest.raises(ConfigurationError, match=r"must be a folder, or a file"):
         read(file)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "missing.yaml")
