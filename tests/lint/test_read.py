@@ -243,3 +243,9 @@ def test_yaml_without_its_parser_is_a_clear_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MissingDependencyError, match="the extra `yaml`"):
         read("a: 1\n")
     assert only('{"a": 1}').value == {"a": 1}
+
+
+def test_aliases_are_limited_though_what_they_mean_is_small() -> None:
+    assert read("a: &a 1\nb: [" + "*a, " * 100 + "]\n")[0].value["b"] == [1] * 100
+    (document,) = read("a: &a 1\nb: [" + "*a, " * 101 + "]\n")
+    assert says(document) == ["2 MLG-FI001  does not read: more than 100 aliases"]
