@@ -108,7 +108,7 @@ def test_a_fingerprint_stays_when_lines_move_and_tells_the_second_from_the_first
     moved = replace(finding, place=replace(finding.place, line=99, document=3), message="else")
     other = replace(finding, place=Place("other"))
     one, two, three = fingerprints([finding, moved, other])
-    assert one.removesuffix(":1") == two.removesuffix(":2")
+    assert (one[-2:], two[-2:], one[:-2]) == (":1", ":2", two[:-2])
     assert one.partition(":")[0] != three.partition(":")[0]
 
 

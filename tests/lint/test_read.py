@@ -68,7 +68,7 @@ def test_a_python_file_is_its_text(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("")
-    with pytest.raises(ConfigurationError, match=r"path = .*: must be a folder, or a file"):
+    with pytest.raises(ConfigurationError, match=r"must be a folder, or a file"):
         read(file)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "missing.yaml")
@@ -243,3 +243,9 @@ def test_yaml_without_its_parser_is_a_clear_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MissingDependencyError, match="the extra `yaml`"):
         read("a: 1\n")
     assert only('{"a": 1}').value == {"a": 1}
+
+
+def test_aliases_are_limited_though_what_they_mean_is_small() -> None:
+    assert read("a: &a 1\nb: [" + "*a, " * 100 + "]\n")[0].value["b"] == [1] * 100
+    (document,) = read("a: &a 1\nb: [" + "*a, " * 101 + "]\n")
+    assert says(document) == ["2 MLG-FI001  does not read: more than 100 aliases"]

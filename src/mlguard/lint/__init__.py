@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlguard.lint.baseline import baseline, known
 from mlguard.lint.findings import Finding, Judgement, LintReport, Place, Rule
 from mlguard.lint.intent import Fact, Replicas, ServingIntent
 from mlguard.lint.kinds import Given, Kind
@@ -11,6 +12,7 @@ from mlguard.lint.patches import Operation, Patch
 from mlguard.lint.read import Document, read
 from mlguard.lint.rules import Look
 from mlguard.lint.trees import Unknown
+from mlguard.lint.waivers import RuleWaiver, read_waivers, waive
 
 __all__ = [
     "Document",
@@ -27,8 +29,13 @@ __all__ = [
     "Place",
     "Replicas",
     "Rule",
+    "RuleWaiver",
     "ServingIntent",
     "Unknown",
+    "baseline",
+    "known",
     "lint",
     "read",
+    "read_waivers",
+    "waive",
 ]

@@ -81,13 +81,14 @@ def _fleet(facts: list[Fact], own: list[Money], bar: Bar) -> Fact | None:
     if not facts or any(fact.known == "absent" for fact in facts):
         return None
     bounded = [fact for fact in facts if isinstance(fact.value, Replicas)]
+    open_ = next((fact for fact in facts if not isinstance(fact.value, Replicas)), None)
     replicas = sum(fact.value.most for fact in bounded)
     cap, hours = (bar.cap, bar.hours) if bar.cap else (min(own, default=None), 24.0)
     where = max(bounded, key=lambda fact: fact.value.most, default=facts[0])
     many = f"{replicas:,} replica{'' if replicas == 1 else 's'}"
     if cap is None or bar.hourly is None or cap.currency != bar.hourly.currency:
-        if own or len(bounded) < len(facts):
-            return None if own else replace(next(f for f in facts if f not in bounded), fix=None)
+        if own or open_ is not None:
+            return None if own else open_
         lacking = "a cap" if cap is None else "the price of one for an hour"
         return replace(where, known="unknown", says=f"at most {many}: {lacking} is not given")
     most = fleet_cost(replicas, bar.hourly, hours=hours)
@@ -99,8 +100,8 @@ def _fleet(facts: list[Fact], own: list[Money], bar: Bar) -> Fact | None:
             says=f"{within}, above {cap}",
             fix=_fewer(where, len(facts), cap, fleet_cost(1, bar.hourly, hours=hours)),
         )
-    if len(bounded) < len(facts):
-        return next(fact for fact in facts if fact not in bounded)
+    if open_ is not None:
+        return open_
     return replace(where, says=f"{within}, within {cap}")
 
 

@@ -90,7 +90,7 @@ def services(
 ) -> tuple[list[ServingIntent], list[Finding]]:
     """Give the services that documents describe, and what is not judged of them."""
     roots = tuple(root for each in documents for root in _objects(Node.of(each)))
-    given = Given(roots, wanted)
+    given = Given.of(roots, wanted)
     kinds = known()
     intents: list[ServingIntent] = []
     aside: list[Finding] = []
@@ -119,14 +119,14 @@ def _objects(root: Node) -> Iterator[Node]:
 def _told(intents: Sequence[ServingIntent], wanted: Bar) -> Iterator[Told]:
     """Give what the rules tell of each service; what none tells of a requirement is unknown."""
     for name in ("", *wanted.names):
-        silent = dict.fromkeys(range(len(intents)))
+        silent = {id(intent): intent for intent in intents}
         asked = [each for each in looks() if each.rule.requirement == name]
         for each in asked:
             for intent, fact in each.look(intents, wanted):
-                silent.pop(next(n for n, other in enumerate(intents) if other is intent), None)
+                silent.pop(id(intent), None)
                 yield Told(each.rule, intent, fact)
         if name:
-            for intent in (intents[n] for n in silent):
+            for intent in silent.values():
                 says = f"{intent.kind}: has no place for it; {_enforced(name)}"
                 yield Told(asked[0].rule, intent, Fact("unknown", says, intent.place))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlguard.lint.findings import Place
     from mlguard.lint.read import Document
 
+_MOST_LINES = 2000  # of a larger template, all that is missed is in doubt
 _PART = re.compile(r"(\{\{.*\}\}|\{%.*%\})")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -142,8 +143,8 @@ class Node:
     def _open(self) -> bool:
         """Whether a part of a template, on lines of its own, may put something around here."""
         document = self.document
-        if not document.partial:
-            return False
+        if not document.partial or len(document.lines) > _MOST_LINES:
+            return document.partial
         near = self
         while near.keys and not near.there:
             near = near.around

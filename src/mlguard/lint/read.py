@@ -14,7 +14,7 @@ from mlguard.arguments import NO_ITEMS, refusal
 from mlguard.lint import templates, trees
 from mlguard.lint.findings import Finding, Place, Rule
 from mlguard.lint.trees import Tree, Unreadable
-from mlguard.requirements.load import MOST_BYTES
+from mlguard.requirements.load import MOST_BYTES, MOST_NODES
 
 Form: TypeAlias = Literal["yaml", "json", "python", "value"]
 
@@ -48,6 +48,8 @@ RULES = UNREADABLE, TEMPLATE, TWICE
 _DOCUMENT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _BRACE = re.compile(r"\s*(\{(?![{%#])|\[)")
 _CONTENT = re.compile(r"^(?!\s*(#|%|$))", re.MULTILINE)
+_MOST_EFFORT = 5 * MOST_NODES
+"""Values of all documents of a file; one that does not read may have had as many."""
 _SKIPPED = {"node_modules", "__pycache__"}
 
 
@@ -184,9 +186,19 @@ def _texts(text: str, form: Form, name: str) -> list[Document]:
             return [_made(whole, trees.of_json(text))]
         except Unreadable as error:
             return [_broken(whole, error)]
+    return _yaml(whole)
+
+
+def _yaml(whole: Document) -> list[Document]:
     found: list[Document] = []
-    for begins, part in _parts(text):
-        found += _read_yaml(replace(whole, index=len(found), text=part, begins=begins))
+    effort = 0
+    for begins, part in _parts(whole.text):
+        document = replace(whole, index=len(found), text=part, begins=begins)
+        if effort > _MOST_EFFORT:
+            return [*found, _broken(document, Unreadable("more documents than are read", 1))]
+        made = _read_yaml(document)
+        effort += 100 + sum(len(each.lines) or MOST_NODES // 5 for each in made)
+        found += made
     return found or [whole]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from textwrap import indent, wrap
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def _requirements(report: LintReport) -> str:
 
 def _places(places: Iterable[Place]) -> str:
     names = list(
-        dict.fromkeys(f"{each.file}:{each.line}" if each.line else str(each) for each in places)
+        dict.fromkeys(str(replace(each, pointer="")) if each.line else str(each) for each in places)
     )
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""  # noqa: PLR2004 -- one line
     return ", ".join(names[:3]) + more

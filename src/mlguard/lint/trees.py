@@ -26,7 +26,9 @@ _MADE = {f"{_TAG}{name}" for name in ("null", "bool", "int", "float")}
 _KEPT = {f"{_TAG}{name}" for name in ("str", "timestamp", "value", "merge")} | {"!"}
 _PLAIN = {"mapping": f"{_TAG}map", "sequence": f"{_TAG}seq"}
 _TEMPLATED = re.compile(r"\{\{|\{%|\$\{|\$[A-Z_]{2}|\ue000")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|"', re.DOTALL)
+_TOKEN = re.compile(  # a string that is left open ends the text, so that it is read once
+    r'"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL
+)
 
 
 class Unknown(str):

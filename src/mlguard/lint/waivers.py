@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from mlguard.values import Waiver
 if TYPE_CHECKING:
     import os
 
+MOST_COMMENTS = 1_000
+"""Of a document; those after them hide nothing."""
 ANNOTATION = "mlguard/waive"
 _KEYS = "rule", "file", "who", "why", "until"
 
@@ -46,7 +49,7 @@ UNUSED = Rule(
 )
 RULES = INVALID, EXPIRED, UNUSED
 
-_COMMENT = re.compile(r"(?:^|\s)#\s*mlguard:\s*(.*?)\s*$", re.MULTILINE)
+_COMMENT = re.compile(r"(?:^|\s)#\s*mlguard:\s*(.*?)\s*$")
 _WORDS = re.compile(
     r"waive\s+(?P<rule>\S+)(?:\s+by\s+(?P<who>.+?))?"
     r"\s+until\s+(?P<until>\d{4}-\d\d-\d\d)\s+because\s+(?P<why>.+)"
@@ -186,9 +189,13 @@ def _inline(document: Document, problems: list[Finding]) -> Iterator[RuleWaiver]
 
 def _said(document: Document) -> Iterator[tuple[str, Place]]:
     """Give what is said to the linter in comments and in the annotation of Kubernetes."""
-    for found in _COMMENT.finditer(document.text):
-        line = document.begins + document.text.count("\n", 0, found.start(1))
-        yield found[1], Place(document.file, document.index, "", line)
+    comments = (
+        (found[1], document.begins + n)
+        for n, line in enumerate(document.text.split("\n"))
+        if (found := _COMMENT.search(line))
+    )
+    for words, line in islice(comments, MOST_COMMENTS):
+        yield words, Place(document.file, document.index, "", line)
     value = document.value
     for key in ("metadata", "annotations", ANNOTATION):
         value = value.get(key) if isinstance(value, dict) else None

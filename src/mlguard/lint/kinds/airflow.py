@@ -263,11 +263,15 @@ class _Told:
         """Give all that comes before; without any order told, everything may."""
         if not self.dag.edges:
             return {each.name for each in self.dag.tasks}
+        above: dict[str, list[str]] = {}
+        for one, other in self.dag.edges:
+            above.setdefault(other, []).append(one)
         found: set[str] = set()
-        ahead = set(names)
+        ahead = list(names)
         while ahead:
-            ahead = {one for one, other in self.dag.edges if other in ahead} - found
-            found |= ahead
+            new = [each for each in above.get(ahead.pop(), ()) if each not in found]
+            found.update(new)
+            ahead += new
         return found
 
     def timeout(self, tree: ast.Module) -> Fact:

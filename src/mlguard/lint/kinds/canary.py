@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, ServingIntent
-from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of, refers, same_namespace
+from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
 from mlguard.lint.patches import Patch
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _FAILURES = {"name": "request-success-rate", "thresholdRange": {"min": 99}, "int
 
 
 def canaries(root: Node, given: Given) -> list[Node]:
-    """Find the canaries of a workload."""
-    return given.naming(root, "targetRef", GROUP, "Canary")
+    """Find the canary of a workload, if it has one."""
+    return list(islice(given.naming(root, "targetRef", GROUP, "Canary"), 1))
 
 
 def rollback(canary: Node, bar: Bar) -> Fact:
@@ -131,7 +132,7 @@ def _analysis(canary: Node) -> Node:
 
 def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
     target = root.at("spec", "targetRef")
-    if any(refers(target, each) and same_namespace(root, each) for each in given.roots):
+    if given.named(root, "targetRef") is not None:
         return  # what it targets is judged, and this with it
     count = root.at("spec").unknown(f"{target.at('name').text or 'its target'} stands elsewhere")
     yield ServingIntent(

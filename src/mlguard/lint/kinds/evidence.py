@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mlguard.lint.kinds.kind import Given, is_object, name_of
@@ -25,7 +26,7 @@ _JOBS = ("Job", "CronJob")
 
 def beside(intents: list[ServingIntent], given: Given) -> list[ServingIntent]:
     """Add to each service what an alert or a job of the same documents watches."""
-    found = {topic: tuple(_found(topic, given)) for topic in _ALERTS}
+    found = {topic: tuple(islice(_found(topic, given), 1)) for topic in _ALERTS}
     added = {topic: facts for topic, facts in found.items() if facts}
     return [_with(each, added) for each in intents]
 

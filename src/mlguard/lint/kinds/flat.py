@@ -53,14 +53,21 @@ def _deploys(node: Node, deep: int = _DEEP) -> Iterator[Node]:
 
 def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
     every = list(_deploys(root))
+    shared = [_Said.of(each) for each in _around(root, {each.keys for each in every})]
     for at in every:
-        others = [each.keys for each in every if each is not at]
-        said = [
-            _Said.of(each)
-            for each in root.walk(_DEEP + 3)
-            if each.keys and not any(each.keys[: len(keys)] == keys for keys in others)
-        ]
-        yield _intent(at, said, given.bar)
+        own = (_Said.of(each) for each in at.walk(_DEEP) if each.keys)
+        yield _intent(at, [*own, *shared], given.bar)
+
+
+def _around(node: Node, inside: set[tuple[str | int, ...]], deep: int = _DEEP) -> Iterator[Node]:
+    """Give what stands beside the mappings that deploy, and holds for each of them."""
+    if node.keys in inside:
+        return
+    if node.keys:
+        yield node
+    if deep:
+        for each in node:
+            yield from _around(each, inside, deep - 1)
 
 
 def _intent(at: Node, said: list[_Said], bar: Bar) -> ServingIntent:

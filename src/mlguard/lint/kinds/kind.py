@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,20 +20,37 @@ class Given:
     Attributes:
         roots: Of all documents that were given, among which may be an autoscaler of this one.
         bar: What is required, so that a fix puts in what passes.
+        names: The roots by their name.
+        references: The roots by each reference in their `spec`, and the name that it names.
     """
 
     roots: tuple[Node, ...]
     bar: Bar
+    names: Mapping[str, list[Node]]
+    references: Mapping[tuple[str, str], list[Node]]
 
-    def naming(self, root: Node, reference: str, group: str, *kinds: str) -> list[Node]:
+    @classmethod
+    def of(cls, roots: tuple[Node, ...], bar: Bar) -> Given:
+        """Index the roots."""
+        names: dict[str, list[Node]] = {}
+        references: dict[tuple[str, str], list[Node]] = {}
+        for root in roots:
+            names.setdefault(name_of(root), []).append(root)
+            for key in ("targetRef", "scaleTargetRef", "workloadRef"):
+                if name := root.at("spec", key, "name").text:
+                    references.setdefault((key, name), []).append(root)
+        return cls(roots, bar, names, references)
+
+    def naming(self, root: Node, reference: str, group: str, *kinds: str) -> Iterator[Node]:
         """Give the objects of Kubernetes in whose `spec` a reference names this one."""
-        return [
-            each
-            for each in self.roots
-            if is_object(each, group, *kinds)
-            and refers(each.at("spec", reference), root)
-            and same_namespace(each, root)
-        ]
+        for each in self.references.get((reference, name_of(root)), ()):
+            if is_object(each, group, *kinds) and _refers(each, reference, root):
+                yield each
+
+    def named(self, root: Node, reference: str) -> Node | None:
+        """Give the object that a reference in the `spec` of this one names."""
+        others = self.names.get(root.at("spec", reference, "name").text, ())
+        return next((each for each in others if _refers(root, reference, each)), None)
 
 
 Reader: TypeAlias = Callable[[Node, Given], Iterable[ServingIntent]]
@@ -72,10 +89,6 @@ def same_namespace(one: Node, other: Node) -> bool:
     return not mine or not theirs or mine == theirs
 
 
-def refers(reference: Node, root: Node) -> bool:
-    """Tell whether a reference names an object, as `targetRef` does."""
-    return (
-        bool(name_of(root))
-        and reference.at("name").text == name_of(root)
-        and reference.at("kind").text in {"", root.at("kind").text}
-    )
+def _refers(root: Node, reference: str, other: Node) -> bool:
+    kind = root.at("spec", reference, "kind").text
+    return kind in {"", other.at("kind").text} and same_namespace(root, other)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, ServingIntent
@@ -22,6 +21,8 @@ from mlguard.lint.kinds.pods import (
 from mlguard.lint.nodes import Node, together
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlguard.lint.bar import Bar
 
 OLD, NEW = "serving.kubeflow.org", "serving.kserve.io"

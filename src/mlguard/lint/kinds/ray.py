@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, Replicas, ServingIntent
@@ -14,6 +13,8 @@ from mlguard.lint.read import read
 from mlguard.lint.trees import dumped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from mlguard.lint.bar import Bar
     from mlguard.lint.patches import Patch
 

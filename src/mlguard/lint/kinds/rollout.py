@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlguard.lint.intent import Fact, ServingIntent
-from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of, refers, same_namespace
+from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of, same_namespace
 from mlguard.lint.kinds.pods import containers, images, merged, probes, resources
 from mlguard.lint.kinds.scaling import history, scaled
 from mlguard.lint.nodes import Node, together
@@ -25,7 +25,7 @@ _DRIFT = re.compile(r"drift|\bpsi\b", re.IGNORECASE)
 
 def referring(root: Node, given: Given) -> bool:
     """Tell whether a Rollout runs the pods of a Deployment, and is judged instead of it."""
-    return bool(given.naming(root, "workloadRef", GROUP, "Rollout"))
+    return any(True for _ in given.naming(root, "workloadRef", GROUP, "Rollout"))
 
 
 def _rollback(root: Node, given: Given) -> Fact:
@@ -70,10 +70,10 @@ def _analyses(strategy: Node) -> Iterator[Node]:
 
 def _template(reference: Node, root: Node, given: Given) -> Node | None:
     name = reference.at("templateName").text
-    for each in given.roots:
+    for each in given.names.get(name, ()):
         cluster = is_object(each, GROUP, "ClusterAnalysisTemplate")
         near = is_object(each, GROUP, "AnalysisTemplate") and same_namespace(each, root)
-        if (cluster or near) and name_of(each) == name:
+        if cluster or near:
             return each
     return None
 
@@ -206,9 +206,9 @@ def _approvals(strategy: Node) -> Iterable[Fact]:
 def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
     spec = root.at("spec")
     pod = spec.at("template", "spec")
-    for each in given.roots:
-        if refers(spec.at("workloadRef"), each) and same_namespace(root, each):
-            pod = each.at("spec", "template", "spec")
+    runs = given.named(root, "workloadRef")
+    if runs is not None:
+        pod = runs.at("spec", "template", "spec")
     pods = containers(pod)
     yield ServingIntent(
         "Rollout",
