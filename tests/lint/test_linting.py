@@ -437,3 +437,12 @@ def test_real_configs_are_judged_in_few_words() -> None:
 @HERE
 def test_real_configs_are_judged_together_too() -> None:
     assert len(lint(CONFIGS).documents) == len(read(CONFIGS))
+
+
+def test_a_key_that_is_switched_off_is_named_with_its_value() -> None:
+    (judgement, *_) = lint("replicas: 3\nrollback_on_error: false\n").judgements
+    assert (judgement.state, judgement.evidence) == (
+        "unmet",
+        "rollback_on_error: False asks for nothing",
+    )
+    assert judgement.places[0].line == 2

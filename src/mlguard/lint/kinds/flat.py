@@ -124,7 +124,8 @@ def _judged(
     """State a topic that this kind has a place for: what is not said is absent."""
     found = _found(said, says)
     present = tuple(each for each in found if each.known == "present")
-    missing = where.absent(f"no {where.key}, nor a key like it", where.put(fix))
+    off = f"{where.key}: {shown(where.value)} asks for nothing" if where.there else ""
+    missing = where.absent(off or f"no {where.key}, nor a key like it", where.put(fix))
     return present or tuple(found[:1]) or (missing,)
 
 
