@@ -22,7 +22,6 @@ _ALLOWED = {
     "dict_type": "a mapping",
     "float_type": "a number",
     "int_type": "a whole number",
-    "model_type": "a mapping",
     "string_type": "text",
     "string_too_short": "text that is not empty",
     "string_pattern_mismatch": "text that is not blank",
@@ -90,8 +89,10 @@ def among(name: object, known: Sequence[str]) -> str:
         >>> among("p98", ["p50", "p99"])
         "one of p50, p99 (did you mean 'p99'?)"
     """
-    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
-    return f"one of {', '.join(known)}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    spellings = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(name).lower(), spellings, n=1, cutoff=0.5)
+    meant = f" (did you mean {spellings[near[0]]!r}?)" if near else ""
+    return f"one of {', '.join(known)}{meant}"
 
 
 def mistakes_of(
@@ -107,7 +108,8 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
         known = _keys(model, path[:-1])
         return path, str(refusal(spelled(path), given, f"under {among(path[-1], known)}"))
     if kind == "missing":
-        return path, str(refusal(spelled(path), None, "given"))
+        only = _node(model, path).get("const")
+        return path, str(refusal(spelled(path), None, "given" + f": {only}" * (only is not None)))
     raised = error.get("ctx", {}).get("error")
     if isinstance(raised, ConfigurationError):  # of a primitive, which names its parameter
         name, _, rest = str(raised).partition(" = ")
@@ -120,6 +122,8 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
             word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
         ]
         allowed = among(given, known)
+    elif kind == "model_type":
+        allowed = f"a mapping with {', '.join(_keys(model, path))}"
     elif raised is not None:
         allowed = str(raised)
     else:
@@ -146,6 +150,11 @@ def _place(loc: Path, document: object) -> Path:
 
 def _keys(model: Any, path: Path) -> list[str]:
     """Give the keys that are known at a path."""
+    return list(_node(model, path).get("properties", {}))
+
+
+def _node(model: Any, path: Path) -> Any:
+    """Give what the schema says of a path."""
     schema = model.model_json_schema()
     node = schema
     for step in path:
@@ -153,7 +162,7 @@ def _keys(model: Any, path: Path) -> list[str]:
         inner = node.get("properties", {}).get(step) if isinstance(step, str) else node.get("items")
         others = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]
         node = inner or next((each for each in others if each), {})
-    return list(_resolved(schema, node).get("properties", {}))
+    return _resolved(schema, node)
 
 
 def _resolved(schema: Any, node: Any) -> Any:

@@ -41,12 +41,19 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock
 
 
-def _version(value: object) -> object:
-    """Refuse other forms. The short form is version 0, and is migrated by `flat`."""
-    if isinstance(value, bool) or value != 1:
-        newer = isinstance(value, int) and value > 1
-        raise ValueError("1, unless a newer mlguard reads it" if newer else "the whole number 1")
-    return value
+VERSION = 1
+"""The newest form. A document of an older one would be read as `flat` reads the short form."""
+
+
+def _known(version: object) -> object:
+    """Refuse other versions: what a newer document means by the same words is not known."""
+    if type(version) is int and version > VERSION:
+        raise ValueError(
+            f"at most {VERSION}, the newest form that this mlguard reads; a newer one may read it"
+        )
+    if type(version) is not int or version != VERSION:
+        raise ValueError(f"{VERSION}, a whole number: there is no other yet")
+    return version
 
 
 class Requirements(Section):
@@ -74,7 +81,7 @@ class Requirements(Section):
         mlguard.requirements.mistakes.InvalidRequirements: latency.p98 = '50': must be ...
     """
 
-    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+    version: Annotated[Literal[1], BeforeValidator(_known)] = Field(
         description="Of the form of this document."
     )
     service: Name = Field(description="Name of the service.", examples=["fraud-scorer"])

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from mlguard.arguments import refusal
 from mlguard.governance.requests import Quorum
+from mlguard.render.text import quantity
 from mlguard.requirements.sections import Count, Name, Positive, Section
 from mlguard.requirements.units import Duration, Share
 from mlguard.rollout.guardrails import Guardrail
@@ -75,6 +77,9 @@ class Rollout(Section):
 
     def make(self) -> RollbackPlan:
         """Make the plan."""
+        if not self.stages or sorted({*self.stages}) != [*self.stages]:
+            shares = [quantity(each, "share") for each in self.stages]
+            raise refusal("stages", shares, "one or more, rising shares, such as [1 %, 10 %, 50 %]")
         errors = [Guardrail("errors")] if self.rollback_on_error else []
         radius = {} if self.blast_radius is None else self.blast_radius.model_dump()
         return RollbackPlan(

@@ -174,6 +174,10 @@ class Latency(Quantiles):
         return StreamLatency(**streams, window=window, name="latency", clock=clock)
 
 
+_LEAST_SLO = 1 - 1 / 14.4
+"""The first alert fires at a burn rate of 14.4: at this SLO that needs all requests to fail."""
+
+
 class Errors(Section):
     """Which share of the requests must be good, over which period."""
 
@@ -189,6 +193,9 @@ class Errors(Section):
     def make(self, clock: Clock | None = None) -> ErrorBudget:
         """Make the budget."""
         period = windowed(self.period, self.timezone)
+        if self.slo <= _LEAST_SLO:
+            allowed = "above 93.06 %, where its alerts can fire"
+            raise refusal("slo", self.slo, allowed)
         return ErrorBudget(self.slo, period=period, clock=clock)
 
 
