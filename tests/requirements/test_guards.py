@@ -216,10 +216,64 @@ def test_the_gate_judges_performance_and_what_else_it_is_given() -> None:
     assert guards.gate(achieved=achieved, change=bad)().severity is Severity.BREACH
     held = guards.gate(ScriptedCheck("UNKNOWN"), achieved=achieved, change=change)()
     assert held.severity is Severity.UNKNOWN
-    with pytest.raises(ConfigurationError, match="change = None: must be a measurement of brier"):
+    with pytest.raises(
+        ConfigurationError, match="change = None: must be a measurement named 'brier change'"
+    ):
         guards.gate(achieved=achieved)
-    with pytest.raises(ConfigurationError, match="achieved = "):
+    with pytest.raises(ConfigurationError, match=r"achieved\.name = 'accuracy'"):
         guards.gate(achieved=measured("accuracy", 0.9), change=change)
+
+
+@pytest.mark.parametrize("name", ["brier[region=north]", "train_brier", "brier change"])
+def test_the_gate_takes_the_measurement_of_its_metric_only(name: str) -> None:
+    guards = build(document(performance={"metric": "brier", "ceiling": 0.2}))
+    with pytest.raises(ConfigurationError, match=r"achieved.name = .*: must be 'brier'"):
+        guards.gate(achieved=measured(name, 0.1, n=500)())
+
+
+class Broken(MemoryStore):
+    """A store that stops to answer."""
+
+    broken = False
+
+    def total(self, *given: Any, **named: Any) -> Any:
+        if self.broken:
+            raise ConnectionError("no route")
+        return super().total(*given, **named)
+
+
+def test_where_the_store_does_not_answer_the_one_who_decides_does_not_know() -> None:
+    store = Broken()
+    cost = {"cap": "10 USD", "window": "day"}
+    rule = {"when": "cost", "severity": "UNKNOWN", "do": "page"}
+    clock = ManualClock(NOON)
+    guards = build(document(cost=cost, respond=[rule]), store=store, clock=clock)
+    assert guards.decide() == []
+    clock.advance(60)
+    store.broken = True
+    (decision,) = guards.decide()
+    assert decision.action == "page"
+    assert "ConnectionError" in decision.reason
+
+
+def test_the_verdict_of_all_replicas_takes_the_place_of_ones_own() -> None:
+    rule = {"when": "latency", "do": "alert"}
+    guards = build(document(latency={"p99": "50 ms"}, respond=[rule]), clock=ManualClock(NOON))
+    assert guards.decide() == []
+    fleet = ScriptedCheck("BREACH", name="latency")()
+    assert [str(each.action) for each in guards.decide(fleet)] == ["alert"]
+
+
+def test_a_section_that_a_reload_adds_is_fresh() -> None:
+    clock = ManualClock(NOON)
+    guards = build(document(latency={"p99": "50 ms"}), clock=clock)
+    stale = guards.stale(after=60)
+    clock.advance(300)
+    guards.check()
+    guards.reload(document(latency={"p99": "50 ms"}, errors={"slo": "99.9 %"}))
+    assert stale().ok
+    clock.advance(61)
+    assert stale().severity is Severity.BREACH
 
 
 def test_responses_wait_for_a_verdict_that_is_judged_elsewhere() -> None:
@@ -268,6 +322,9 @@ def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:
     with pytest.raises(ConfigurationError, match=r"approval = None: .*approvals\.production"):
         guards.rollout("7")
     assert guards.rollout("7", environment="staging").phase == "pending"
+    for typo in ("prod", "Production", "prodution"):
+        with pytest.raises(ConfigurationError, match="did you mean 'production'"):
+            guards.rollout("7", environment=typo)
     people = {"a": Principal("ada", ("risk",)), "b": Principal("bo", ("platform",))}
     approvals = guards.approvals("production", authenticate=people.get)
     assert (approvals.quorum.votes, approvals.quorum.roles) == (2, ("risk", "platform"))

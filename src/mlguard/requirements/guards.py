@@ -14,11 +14,10 @@ from mlguard.clocks import unix_clock
 from mlguard.errors import ConfigurationError
 from mlguard.governance.approvals import Approvals
 from mlguard.locks import Locked
-from mlguard.performance.policies import not_worse
-from mlguard.policies.combine import worst
 from mlguard.policies.delivery import deliver
-from mlguard.policies.guards import guard
 from mlguard.requirements.build import Given, Running, built, sinks_of
+from mlguard.requirements.gates import gate_of
+from mlguard.requirements.mistakes import among
 from mlguard.requirements.model import Requirements
 from mlguard.requirements.reloading import ReloadReport, read
 from mlguard.rollout.engine import RollbackEngine
@@ -189,14 +188,17 @@ class Guards(Locked):
         It looks into the store for what is spent, and is for the one who decides for all replicas.
 
         Args:
-            verdicts: Those that are judged elsewhere, such as "estimated performance".
+            verdicts: Those that are judged elsewhere, such as "estimated performance", or of all
+                replicas together, as `gather` gives them: each takes the place of one's own.
 
         Raises:
             ExceptionGroup: Sinks failed.
         """
-        if self.cost is not None:
-            _refreshed(self.cost)
-        found = [*self.verdicts(), *verdicts]
+        given = {each.name: each for each in verdicts}
+        if self.cost is not None and (failed := _refreshed(self.cost)) and "cost" not in given:
+            given["cost"] = Verdict("cost", Severity.UNKNOWN, failed, at=self._given.clock())
+        own = [each for each in self.verdicts() if each.name not in given]
+        found = [*own, *given.values()]
         policy = self.respond
         decisions = [] if policy is None else policy.decide(*found)
         deliver(decisions, *self._given.sinks)
@@ -221,15 +223,7 @@ class Guards(Locked):
             ConfigurationError: A measurement is missing or of another metric, or there is nothing
                 to check.
         """
-        wanted, found = self.requirements.performance, list(checks)
-        if wanted is not None and wanted.limit is not None:
-            reached = _measured("achieved", achieved, wanted.metric)
-            found.append(guard(reached, wanted.limit, name=f"{wanted.metric} achieved"))
-        if wanted is not None and wanted.not_worse_by is not None:
-            moved = _measured("change", change, wanted.metric)
-            policy = not_worse(margin=wanted.not_worse_by)
-            found.append(guard(moved, policy, name=f"{wanted.metric} change"))
-        return worst("gate", *found)
+        return gate_of(self.requirements.performance, checks, achieved, change)
 
     def rollout(
         self,
@@ -247,7 +241,8 @@ class Guards(Locked):
 
         Args:
             candidate: Its version, or what it is as a mapping.
-            environment: Where it goes out.
+            environment: Where it goes out. One that has no approvals in the document needs none; a
+                name much like one that has is refused.
             approval: A check that must be OK; needed where the document has `approvals` of the
                 environment.
             state: What an earlier engine of the candidate remembered; the approval was given to
@@ -263,7 +258,11 @@ class Guards(Locked):
         wanted = self.requirements
         if wanted.rollout is None:
             raise refusal("candidate", candidate, "left alone: the document has no rollout")
-        if state is None and environment in wanted.approvals:
+        asked = environment in wanted.approvals
+        near = among(environment, [*wanted.approvals])
+        if not asked and "did you mean" in near:
+            raise refusal("environment", environment, f"{near}, or a name less like it")
+        if state is None and asked:
             if approval is None:
                 allowed = f"given: the document asks for approvals.{environment}"
                 raise refusal("approval", approval, allowed)
@@ -352,6 +351,8 @@ class Guards(Locked):
         with self._lock:
             if self._running is not before:
                 return False
+            at = self._given.clock()
+            self._stamps |= dict.fromkeys(running.checks.keys() - before.checks.keys(), at)
             self._running, self._refused = running, ""
             followers = list(self._followers)
         for follower in followers:
@@ -377,15 +378,11 @@ class Guards(Locked):
         return f"<Guards of {wanted.service}, {wanted.digest}>"
 
 
-def _refreshed(cost: CostBudget) -> None:
-    """Look at what is spent; the check is UNKNOWN where the store does not answer."""
+def _refreshed(cost: CostBudget) -> str:
+    """Look at what is spent; say why it is not known, where the store does not answer."""
     try:
         cost.refresh()
-    except Exception:
+    except Exception as error:
         _logger.exception("%s: what is spent is not known", cost.name)
-
-
-def _measured(parameter: str, value: object, metric: str) -> Measurement:
-    if not isinstance(value, Measurement) or metric not in value.name:
-        raise refusal(parameter, value, f"a measurement of {metric}")
-    return value
+        return f"what is spent is not known: the store failed with {error!r}"
+    return ""

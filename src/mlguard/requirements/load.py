@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ MOST_NODES = 20_000
 """Values of a document, those behind an alias counted each time that it stands."""
 MOST_DEPTH = 32
 MOST_ALIASES = 100
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+_SURPRISING = re.compile(r"[-+]?(0[0-9_]|[0-9_]+:)")
+"""To YAML 1.1, 010 is 8 and 1:30 is 90."""
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Any, Lines]:
@@ -103,6 +107,9 @@ class _Tree:
             raise ConfigurationError(f"line {line}: the document: must be {allowed}")
         self.lines.setdefault(path, line)
         if node.id == "scalar":
+            if node.tag in _NUMBERS and _SURPRISING.match(node.value):
+                allowed = "written without a leading 0 and without ':', or as text in quotes"
+                raise ConfigurationError(f"line {line}: {node.value}: must be {allowed}")
             return self.loader.construct_object(node)
         if node.tag not in {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}:
             raise ConfigurationError(f"line {line}: tag {node.tag!r}: must be left out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -138,6 +139,10 @@ class Requirements(Section):
             found = mistakes_of(error, cls, document)
         if short is not None:
             found = short.mistakes(given, found)
+        if lines and isinstance(given, Mapping):  # in YAML a section that was cut off reads as null
+            told = {path[:1] for path, _ in found}
+            cut = [key for key, value in given.items() if value is None and (key,) not in told]
+            found += [((key,), str(refusal(key, None, "given, or left out"))) for key in cut]
         if found:
             mistakes = [_mistake(*each, source, lines) for each in found]
             raise InvalidRequirements(sorted(mistakes, key=lambda each: each.line or 0))

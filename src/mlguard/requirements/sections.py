@@ -269,6 +269,11 @@ class Drift(Section):
 
     def make(self) -> object:
         """Look at the lines."""
+        most = self.tolerance if self.metric in {"ks", "js"} else 0.0
+        if most >= 1.0:
+            raise refusal("tolerance", self.tolerance, f"below 1, the most that {self.metric} is")
+        if most and (self.breach or 3.0 * most) >= 1.0:
+            raise refusal("breach", self.breach, f"given, and below 1, the most of {self.metric}")
         if self.breach is not None and self.breach < self.tolerance:
             raise refusal("breach", self.breach, f"at least the tolerance, {self.tolerance:g}")
         return self
@@ -295,6 +300,8 @@ class Performance(Section):
         if wrong and getattr(self, wrong) is not None:
             allowed = f"left out: of {self.metric} {known and known.better} is better"
             raise refusal(wrong, getattr(self, wrong), allowed)
+        if known and self.floor is not None and self.floor > 1.0:
+            raise refusal("floor", self.floor, f"at most 1, the best {self.metric}")
         if self.floor is not None and self.ceiling is not None:
             raise refusal("ceiling", self.ceiling, "left out where floor is given")
         if self.limit is None and self.not_worse_by is None:
@@ -313,6 +320,9 @@ class Performance(Section):
         """Whether it can be followed as labels come: a mean over rows with a limit."""
         mean = self.metric in METRICS and self.metric != roc_auc.name
         return mean and self.labels_after is not None and self.limit is not None
+
+
+_ACTIONS = {"alert", "retrain", "rollback", "hold", "promote"}
 
 
 class Rule(Section):
@@ -336,6 +346,9 @@ class Rule(Section):
 
     def make(self, name: str | None = None, unless: Sequence[str] = ()) -> Response:
         """Make the response; `unless` are the names of those that withhold it."""
+        ours = self.do.lower().replace("_", "").replace(" ", "").replace("-", "")
+        if ours in _ACTIONS and self.do != ours:
+            raise refusal("do", self.do, f"spelled {ours!r}, or an action of your own name")
         if self.do.lower() in {"none", "resolve"}:
             raise refusal("do", self.do, "an action; an alert is resolved by itself")
         return Response(

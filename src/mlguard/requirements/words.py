@@ -21,7 +21,7 @@ def explained(wanted: Requirements) -> Iterator[str]:
     if wanted.latency:
         yield from _latency(wanted.latency)
     if wanted.errors:
-        slo, period = quantity(wanted.errors.slo, "share"), wanted.errors.period
+        slo, period = quantity(wanted.errors.slo, "share", 10), wanted.errors.period
         yield f"errors: at least {slo} of requests good over {_window(period)}"
     if wanted.cost:
         yield from _cost(wanted.cost)
@@ -34,8 +34,9 @@ def explained(wanted: Requirements) -> Iterator[str]:
         yield _rollout(wanted.rollout)
     for environment, votes in wanted.approvals.items():
         roles = f", among them {' and '.join(votes.roles)}" if votes.roles else ""
-        people = "person" if votes.votes == 1 else "people"
-        yield f"approvals: {votes.votes} {people} before a rollout in {environment}{roles}"
+        needed = votes.make().votes
+        people = "person" if needed == 1 else "people"
+        yield f"approvals: {needed} {people} before a rollout in {environment}{roles}"
 
 
 def _latency(latency: Latency) -> Iterator[str]:
@@ -51,7 +52,7 @@ def _latency(latency: Latency) -> Iterator[str]:
 
 
 def _limits(limits: Mapping[float, float]) -> str:
-    said = (f"p{100 * q:.10g} at most {quantity(limit, 's')}" for q, limit in limits.items())
+    said = (f"p{100 * q:.10g} at most {quantity(limit, 's', 10)}" for q, limit in limits.items())
     return " and ".join(said)
 
 
@@ -109,7 +110,7 @@ def _rule(rule: Rule) -> str:
 
 
 def _rollout(rollout: Rollout) -> str:
-    stages = ", ".join(quantity(each, "share") for each in rollout.stages)
+    stages = ", ".join(quantity(each, "share", 10) for each in rollout.stages)
     events = ["errors"] if rollout.rollback_on_error else []
     events += [each.name for each in rollout.guardrails]
     most = rollout.blast_radius and rollout.blast_radius.requests
