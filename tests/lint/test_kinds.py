@@ -44,6 +44,7 @@ metadata: {name: eta, namespace: prod}
 spec:
   revisionHistoryLimit: 5
   template:
+    metadata: {labels: {app: eta, tier: model}}
     spec:
       containers:
         - name: eta
@@ -73,6 +74,13 @@ spec:
       - {name: request-duration, thresholdRange: {max: 500}, interval: 1m}
     webhooks:
       - {name: ask, type: confirm-promotion, url: "http://gate/approve"}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: eta, namespace: prod}
+spec:
+  minAvailable: 1
+  selector: {matchLabels: {app: eta}}
 """
 STATEFUL = """\
 apiVersion: apps/v1
@@ -277,6 +285,15 @@ MUTATIONS = [
     Mutation("Deployment", "MLG-RB002", 0, to("/spec/revisionHistoryLimit", 0)),
     Mutation("Deployment", "MLG-SC001", 1, out("/spec/maxReplicas")),
     Mutation("Deployment", "MLG-CO002", 1, to("/spec/maxReplicas", 40)),
+    Mutation("Deployment", "MLG-SC002", 3, to("/spec/minAvailable", 2)),
+    Mutation("Deployment", "MLG-SC002", 3, to("/spec/minAvailable", "100%")),
+    Mutation(
+        "Deployment",
+        "MLG-SC002",
+        3,
+        to("/spec", {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "eta"}}}),
+    ),
+    Mutation("Deployment", "MLG-SC002", 1, to("/spec/minReplicas", 1)),
     Mutation("Deployment", "MLG-LA001", 2, out("/spec/analysis/metrics/1")),
     Mutation("Deployment", "MLG-LA001", 2, to("/spec/analysis/metrics/1/thresholdRange/max", 900)),
     Mutation("Deployment", "MLG-ER001", 2, out("/spec/analysis/metrics/0")),
@@ -473,3 +490,11 @@ def test_whatever_stands_anywhere_nothing_fails_and_fixes_fit(kind: str) -> None
                 for each in judged(bad).findings:
                     if each.fix is not None:
                         each.fix.apply(bad[each.place.document].value)
+
+
+def test_a_budget_of_other_pods_is_not_theirs() -> None:
+    blocked = DEPLOYMENT.replace("minAvailable: 1", "minAvailable: 2")
+    for other in ("app: other", "app: eta, tier: other"):
+        text = blocked.replace("matchLabels: {app: eta}", "matchLabels: {" + other + "}")
+        assert "MLG-SC002" not in {each.rule.id for each in lint(text).findings}
+    assert "MLG-SC002" in {each.rule.id for each in lint(blocked).findings}

@@ -73,6 +73,7 @@ class ServingIntent:
         approvals: What waits for somebody's yes.
         performance: What compares a model before it goes out.
         timeouts: What ends work that takes too long; the value is in seconds.
+        drains: Whether a pod may go when its node is drained.
         resources: What each container may use.
         probes: What tells that a container is ready.
         images: What runs; the value is the image.
@@ -91,6 +92,7 @@ class ServingIntent:
     approvals: tuple[Fact, ...] = ()
     performance: tuple[Fact, ...] = ()
     timeouts: tuple[Fact, ...] = ()
+    drains: tuple[Fact, ...] = ()
     resources: tuple[Fact, ...] = ()
     probes: tuple[Fact, ...] = ()
     images: tuple[Fact, ...] = ()

@@ -118,6 +118,16 @@ LOOKS = (
     ),
     Look(
         Rule(
+            "MLG-SC002",
+            "undrainable",
+            "warning",
+            "",
+            "A budget that lets no pod go stops every upgrade of a node, until it is deleted.",
+        ),
+        missing("drains"),
+    ),
+    Look(
+        Rule(
             "MLG-LA001",
             "no-latency-limit",
             "error",

@@ -8,7 +8,7 @@ from mlguard.lint.intent import Fact, ServingIntent
 from mlguard.lint.kinds import canary, rollout
 from mlguard.lint.kinds.kind import Given, Kind, is_object, name_of
 from mlguard.lint.kinds.pods import containers, images, merged, probes, resources, serves
-from mlguard.lint.kinds.scaling import history, scaled
+from mlguard.lint.kinds.scaling import drains, history, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,7 @@ def _read(root: Node, given: Given) -> Iterable[ServingIntent]:
         rollback=tuple(canary.rollback(each, given.bar) for each in found)
         or (_no_way_back(root, given),),
         undo=tuple(history(root)),
+        drains=tuple(drains(root, given)),
         latency=tuple(canary.latency(each, given.bar) for each in found),
         errors=tuple(map(canary.errors, found)),
         approvals=tuple(map(canary.approvals, found)),

@@ -39,6 +39,8 @@ class Given:
             for key in ("targetRef", "scaleTargetRef", "workloadRef"):
                 if name := root.at("spec", key, "name").text:
                     references.setdefault((key, name), []).append(root)
+            for label in labels_of(root.at("spec", "selector", "matchLabels"))[:1]:
+                references.setdefault(("matchLabels", label), []).append(root)
         return cls(roots, bar, names, references)
 
     def naming(self, root: Node, reference: str, group: str, *kinds: str) -> Iterator[Node]:
@@ -46,6 +48,16 @@ class Given:
         for each in self.references.get((reference, name_of(root)), ()):
             if is_object(each, group, *kinds) and _refers(each, reference, root):
                 yield each
+
+    def selecting(self, root: Node, group: str, *kinds: str) -> Iterator[Node]:
+        """Give the objects of Kubernetes whose selector takes the pods of this one."""
+        labels = labels_of(root.at("spec", "template", "metadata", "labels"))
+        for label in labels:
+            for each in self.references.get(("matchLabels", label), ()):
+                wanted = labels_of(each.at("spec", "selector", "matchLabels"))
+                fits = is_object(each, group, *kinds) and same_namespace(root, each)
+                if fits and {*wanted} <= {*labels}:
+                    yield each
 
     def named(self, root: Node, reference: str) -> Node | None:
         """Give the object that a reference in the `spec` of this one names."""
@@ -81,6 +93,11 @@ def is_object(root: Node, group: str, *kinds: str) -> bool:
 def name_of(root: Node) -> str:
     """Give the name of an object of Kubernetes."""
     return root.at("metadata", "name").text or root.at("metadata", "generateName").text
+
+
+def labels_of(node: Node) -> list[str]:
+    """Give labels as "key=value"."""
+    return [f"{each.key}={each.text}" for each in node]
 
 
 def same_namespace(one: Node, other: Node) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from mlguard.lint.intent import Replicas
 from mlguard.lint.kinds.pods import bounds, fixed
 
 if TYPE_CHECKING:
@@ -27,6 +29,22 @@ def scaled(root: Node, given: Given) -> Fact:
     if not count.there:
         return count.unknown("no replicas and no autoscaler here: one may stand elsewhere")
     return fixed(count)
+
+
+def drains(root: Node, given: Given) -> Iterable[Fact]:
+    """State whether the budgets of disruption let a pod go."""
+    found = scaled(root, given).value
+    fewest = found.least if isinstance(found, Replicas) else None
+    for each in given.selecting(root, "policy", "PodDisruptionBudget"):
+        least, most = each.at("spec", "minAvailable"), each.at("spec", "maxUnavailable")
+        every = least.number if least.number is not None else math.inf
+        if most.number == 0 or most.text == "0%":
+            yield most.absent("no pod may ever go, so no node can be drained", most.put(1))
+        elif least.value == "100%" or (fewest is not None and math.inf > every >= fewest):
+            keep = least.put(max((fewest or 1) - 1, 0))
+            yield least.absent("all pods must stay, so no node can be drained", keep)
+        else:
+            yield each.at("spec").present("a pod may go when its node is drained")
 
 
 def history(root: Node) -> Iterable[Fact]:
