@@ -14,6 +14,7 @@ from mlguard import (
     Action,
     BudgetExceeded,
     ConfigurationError,
+    Decision,
     ErrorBudget,
     GuardBreached,
     Guards,
@@ -254,6 +255,33 @@ def test_where_the_store_does_not_answer_the_one_who_decides_does_not_know() -> 
     (decision,) = guards.decide()
     assert decision.action == "page"
     assert "ConnectionError" in decision.reason
+
+
+def test_a_sink_that_fails_swallows_no_decision() -> None:
+    down, sink = [True], RecordingSink()
+
+    def pager(decision: Decision) -> None:
+        if down[0]:
+            raise ConnectionError("no route")
+        sink(decision)
+
+    clock = ManualClock(NOON)
+    rule = {"when": "latency", "do": "retrain", "cooldown": "7 d"}
+    wanted = document(latency={"p99": "50 ms"}, respond=[rule])
+    guards = build(wanted, sinks=[pager], clock=clock)
+    assert isinstance(guards.latency, LatencyBudget)
+    guards.latency.observe_many([0.2] * 500)
+    with pytest.raises(ExceptionGroup):
+        guards.decide()
+    clock.advance(60)
+    with pytest.raises(ExceptionGroup):
+        guards.decide()
+    clock.advance(60)
+    down[0] = False
+    assert [str(each.action) for each in guards.decide()] == ["retrain"]
+    assert [str(each.action) for each in sink.decisions] == ["retrain"]
+    clock.advance(60)
+    assert guards.decide() == []
 
 
 def test_the_verdict_of_all_replicas_takes_the_place_of_ones_own() -> None:

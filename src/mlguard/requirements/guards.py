@@ -62,13 +62,14 @@ class Guards(Locked):
           BREACH  latency service=fraud: p99 = ..., limit 50 ms, 600 requests in ...: too slow
     """
 
-    __slots__ = ("_followers", "_given", "_refused", "_running", "_since", "_stamps")
+    __slots__ = ("_followers", "_given", "_owed", "_refused", "_running", "_since", "_stamps")
 
     def __init__(self, running: Running, given: Given) -> None:
         super().__init__()
         self._running = running
         self._given = given
         self._refused = ""
+        self._owed: list[Decision] = []
         self._followers: list[Callable[[Guards], object]] = []
         self._stamps: dict[str, float] = {}
         self._since = given.clock()
@@ -192,7 +193,8 @@ class Guards(Locked):
                 replicas together, as `gather` gives them: each takes the place of one's own.
 
         Raises:
-            ExceptionGroup: Sinks failed.
+            ExceptionGroup: Sinks failed. What was decided is not lost: the next call gives it again
+                to every sink, and returns it.
         """
         given = {each.name: each for each in verdicts}
         if self.cost is not None and (failed := _refreshed(self.cost)) and "cost" not in given:
@@ -201,7 +203,14 @@ class Guards(Locked):
         found = [*own, *given.values()]
         policy = self.respond
         decisions = [] if policy is None else policy.decide(*found)
-        deliver(decisions, *self._given.sinks)
+        with self._lock:
+            decisions, self._owed = [*self._owed, *decisions], []
+        try:
+            deliver(decisions, *self._given.sinks)
+        except ExceptionGroup:
+            with self._lock:
+                self._owed = decisions
+            raise
         return decisions
 
     def gate(
