@@ -133,7 +133,7 @@ def test_every_line_of_its_explanation_is_a_requirement() -> None:
         "performance: average_precision at least 0.62, a candidate at most 0.002 worse than the champion; labels come after 45 d; its verdict is given to decide()",
         "alert: when drift is BREACH for 3 evaluations in a row",
         "retrain: when drift and performance are BREACH, at most every 7 d",
-        "rollout: 1 %, 5 %, 25 %, 50 % for 10 min each; more errors than the baseline stop it, falsely in at most 5 % of rollouts; at most 50,000 requests before a proof",
+        "rollout: 1 %, 5 %, 25 %, 50 % for 10 min each; more errors than the baseline stop it, falsely in at most 5 % of rollouts; promoted once proven below 2 times the baseline's errors; at most 50,000 requests before a proof",
         "approvals: 2 people before a rollout in production, among them risk and platform",
     ]
 
@@ -145,7 +145,7 @@ def test_the_short_form_says_how_it_is_read() -> None:
         "drift: breaches beyond 0.05 in psi",
         "alert: when drift is BREACH",
         "alert: when cost is BREACH",
-        "rollout: 1 %, 5 %, 25 %, 50 % for 10 min each; more errors than the baseline stop it, falsely in at most 5 % of rollouts",
+        "rollout: 1 %, 5 %, 25 %, 50 % for 10 min each; more errors than the baseline stop it, falsely in at most 5 % of rollouts; promoted once proven below 2 times the baseline's errors",
         "rollback_on_error: True is read as: a canary with more errors than the baseline is rolled back",
         "drift_alert_threshold: 0.05 is read as: alert beyond a psi of 0.05",
         "cost_alert_per_day: 500 is read as: alert at 500 USD in a day of UTC, and spend no more",

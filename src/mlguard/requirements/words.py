@@ -81,7 +81,8 @@ def _drift(drift: Drift) -> str:
     if drift.tolerance == breach:
         lines = f"breaches beyond {breach:g} {unit}"
     must = ", ".join(drift.must_be_conclusive)
-    return f"drift: {lines}" + (f"; {must} must have enough rows" if must else "")
+    falsely = "" if drift.alpha == 0.01 else f", falsely in {quantity(drift.alpha, 'share')}"  # noqa: PLR2004 -- the default
+    return f"drift: {lines}{falsely}" + (f"; {must} must have enough rows" if must else "")
 
 
 def _performance(performance: Performance) -> str:
@@ -110,13 +111,29 @@ def _rule(rule: Rule) -> str:
 
 
 def _rollout(rollout: Rollout) -> str:
+    plan, radius = rollout.make(), rollout.blast_radius
     stages = ", ".join(quantity(each, "share", 10) for each in rollout.stages)
-    events = ["errors"] if rollout.rollback_on_error else []
-    events += [each.name for each in rollout.guardrails]
-    most = rollout.blast_radius and rollout.blast_radius.requests
-    radius = f"; at most {most:,} requests before a proof" if most else ""
-    alpha = quantity(rollout.alpha, "share")
-    return (
-        f"rollout: {stages} for {quantity(rollout.bake, 's')} each; more {' or '.join(events)} "
-        f"than the baseline stop it, falsely in at most {alpha} of rollouts{radius}"
-    )
+    events = [each.name for each in plan.guardrails if each.action == "rollback"]
+    said = [f"rollout: {stages} for {quantity(rollout.bake, 's')} each"]
+    if events:
+        alpha = quantity(rollout.alpha, "share")
+        said.append(
+            f"more {' or '.join(events)} than the baseline stop it, falsely in at most {alpha} of "
+            "rollouts"
+        )
+    said += [
+        f"more {each.name} lead to {each.action}"
+        for each in plan.guardrails
+        if each.action != "rollback"
+    ]
+    if plan.guardrails:
+        margins = [f"{each.margin:g} times the baseline's {each.name}" for each in plan.guardrails]
+        said.append(f"promoted once proven below {' and '.join(margins)}")
+    if radius is not None:
+        limits = {"requests": radius.requests, "excess events": radius.excess_events}
+        most = [f"{value:,.10g} {name}" for name, value in limits.items() if value is not None]
+        most += [] if radius.cost is None else [f"a cost of {radius.cost:g}"]
+        said += [f"at most {' and '.join(most)} before a proof"] if most else []
+    if rollout.max_duration is not None:
+        said.append(f"ended after {quantity(rollout.max_duration, 's')}")
+    return "; ".join(said)
