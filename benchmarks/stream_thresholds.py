@@ -1,7 +1,7 @@
 """Fit the thresholds of `ScanGLR`: prints the tables of `mlguard.drift.streams.thresholds`.
 
 The largest statistic so far of a stream without a change gives, for any threshold, how long it took
-to the first alarm. A family takes some minutes, so `make bench`, which names none, does nothing:
+to the first alarm. A family takes minutes, so `make bench`, which names none, does nothing:
 `python benchmarks/stream_thresholds.py gaussian bernoulli poisson`.
 """
 
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import xlogy
 
-from mlguard.drift.streams.scan import SHARE, WARM_UP
+from mlguard.drift.streams.families import FAMILIES
+from mlguard.drift.streams.scan import LEAST, SHARE, SHORTEST, WARM_UP, windows_of
+from mlguard.drift.streams.thresholds import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,42 +25,53 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-EVERY = (100, 1_000, 10_000, 100_000)
 RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 COUNTS = (0.01, 0.1, 1.0, 10.0)
-PLANS = ((200, 40_000), (40, 400_000))
-"""Streams and their length: for the shorter run lengths, and for the longest."""
+PLANS = ((200, 40_000, 0.0), (100, 500_000, 8.0))
+"""Streams, their length, and the least statistic that matters: for short and for long runs."""
+SHORT = 3
+"""So many run lengths are fitted with the first plan."""
 
 
-def highest(xs: Floats, family: str) -> Floats:
-    """Give the largest statistic up to each place, each eased for its window."""
+def records(xs: Floats, family: str, floor: float) -> dict[str, tuple[Floats, Floats]]:
+    """Give the records of the statistic, eased for its window, by direction: which, and when."""
     totals, squares = np.r_[0.0, np.cumsum(xs)], np.r_[0.0, np.cumsum(xs * xs)]
-    best = np.zeros(len(xs) + 1)
-    for r in range(40):
-        n = np.arange(0, len(xs) + 1, 1 << r)
-        if len(n) <= 4:  # noqa: PLR2004 -- the shortest window
-            break
-        s, q = totals[n], squares[n]
-        for j in range(4, 8):
-            w = j << r
-            now, before = slice(j, None), slice(None, -j)
-            use = n[before] >= WARM_UP
-            ns, at = n[now][use].astype(float), n[now][use]
-            window = (s[now] - s[before])[use]
-            found = statistic(family, ns, s[now][use], q[now][use], w, window)
-            best[at] = np.maximum(best[at], found + SHARE * np.log(w / 4.0))
-    return np.maximum.accumulate(best[1:])
+    places = np.arange(len(xs) + 1)
+    means = totals / np.maximum(places, 1)
+    noise = FAMILIES[family].spread(np.maximum(places, 1), totals, squares)
+    found = {way: np.zeros(len(xs) + 1) for way in ("both", "up", "down")}
+    for r in range(len(xs).bit_length()):
+        for w in windows_of(r):
+            n = places[w + WARM_UP :]
+            n = n[n % (1 << r) == 0]
+            window = totals[n] - totals[n - w]
+            e = window - w * means[n]
+            ease = SHARE * np.log(w / SHORTEST)
+            enough = e * e * n > max(floor - ease, LEAST) * noise[n] * w * (n - w)
+            at, e = n[enough], e[enough]
+            score = statistic(family, at, totals[at], squares[at], w, window[enough])
+            score = np.where(score > LEAST, score + ease, 0.0)
+            for way, sign in (("both", np.sign(e)), ("up", 1.0), ("down", -1.0)):
+                here, reached = at[e * sign > 0.0], score[e * sign > 0.0]
+                found[way][here] = np.maximum(found[way][here], reached)
+    result = {}
+    for way, scores in found.items():
+        top = np.maximum.accumulate(scores)
+        when = np.flatnonzero(np.diff(top)) + 1
+        result[way] = top[when], np.r_[when, len(xs)]
+    return result
 
 
 def statistic(  # noqa: PLR0917 -- as `evidence` there
-    family: str, n: Floats, s: Floats, q: Floats, w: int, window: Floats
+    family: str, n: Any, s: Floats, q: Floats, w: int, window: Floats
 ) -> Floats:
     """Give the evidence of `mlguard.drift.streams.families`, for arrays."""
     if family == "gaussian":
         apart = (window - w * s / n) ** 2 * n / (w * (n - w))
         freedom = n - 2.0
         spread = q - s * s / n
-        return 0.5 * (1.0 - 0.25 / freedom) ** 2 * freedom * apart / (spread - 0.5 * apart)
+        found = 0.5 * (1.0 - 0.25 / freedom) ** 2 * freedom * apart / (spread - 0.5 * apart)
+        return np.asarray(found)
 
     def term(count: Any, of: Any) -> Any:
         return xlogy(count, count / of)
@@ -70,23 +83,44 @@ def statistic(  # noqa: PLR0917 -- as `evidence` there
     return np.asarray(found)
 
 
-def fitted(draw: Callable[[int], Any], family: str) -> list[float]:
-    """Give the threshold for each run length of EVERY."""
-    thresholds = []
-    for (streams, length), goals in zip(PLANS, (EVERY[:3], EVERY[3:]), strict=True):
-        tops = [highest(draw(length).astype(float), family) for _ in range(streams)]
+def fitted(draw: Callable[[int], Any], family: str) -> dict[str, tuple[float, ...]]:
+    """Give the threshold for each run length of EVERY, by direction."""
+    tops: list[dict[str, list[tuple[Floats, Floats]]]] = []
+    for streams, length, floor in PLANS:
+        each = [records(draw(length).astype(float), family, floor) for _ in range(streams)]
+        tops.append({way: [top[way] for top in each] for way in each[0]})
+    return {
+        way: (*direct(tops[0][way], EVERY[:SHORT]), *smooth(tops[1][way], EVERY[SHORT:]))
+        for way in tops[0]
+    }
 
-        def run_length(height: float, tops: list[Floats] = tops) -> float:
-            first = np.array([np.searchsorted(top, height, side="right") for top in tops])
-            return float(first.sum() / max((first < len(tops[0])).sum(), 1))
 
-        for goal in goals:
-            low, high = 0.0, 40.0
-            for _ in range(40):
-                middle = 0.5 * (low + high)
-                low, high = (middle, high) if run_length(middle) < goal else (low, middle)
-            thresholds.append(round(high, 2))
-    return thresholds
+def direct(tops: list[tuple[Floats, Floats]], goals: tuple[int, ...]) -> list[float]:
+    """Give the thresholds at which run lengths are the goals."""
+    found = []
+    for goal in goals:
+        low, high = 0.0, 40.0
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if run_length(tops, middle)[0] < goal else (low, middle)
+        found.append(round(high, 2))
+    return found
+
+
+def smooth(tops: list[tuple[Floats, Floats]], goals: tuple[int, ...]) -> list[float]:
+    """Give them where alarms are few: from a line through the logarithms of many run lengths."""
+    heights = np.arange(10.0, 18.0, 0.05)
+    lengths, alarms = np.array([run_length(tops, height) for height in heights]).T
+    usable = (alarms >= 15) & (lengths > 0.5 * goals[0])  # noqa: PLR2004 -- an error of a quarter
+    slope, start = np.polyfit(heights[usable], np.log(lengths[usable]), 1)
+    return [round((float(np.log(goal)) - start) / slope, 2) for goal in goals]
+
+
+def run_length(tops: list[tuple[Floats, Floats]], height: float) -> tuple[float, int]:
+    """Give observations for each first alarm, and how many there were."""
+    first = [when[np.searchsorted(top, height, side="right")] for top, when in tops]
+    alarms = sum(at < when[-1] for at, (_, when) in zip(first, tops, strict=True))
+    return float(sum(first)) / max(alarms, 1), alarms
 
 
 def main(family: str) -> None:
@@ -98,8 +132,10 @@ def main(family: str) -> None:
         "poisson": rng.poisson,
     }
     means = {"gaussian": (0.0,), "bernoulli": RATES, "poisson": COUNTS}[family]
+    print(f'    "{family}": {{')
     for mean in means:
-        print(family, mean, fitted(partial(draws[family], mean), family), flush=True)
+        print(f"        {mean}: {fitted(partial(draws[family], mean), family)},", flush=True)
+    print("    },")
 
 
 if __name__ == "__main__":

@@ -171,18 +171,18 @@ FOUND = {  # median delay and, for normal values, onset error, at most
 }
 
 
-SLOWER = pytest.mark.xfail(reason="79, 111 and 95: windows of 64 are looked at every 16th value")
+SLOWER = pytest.mark.xfail(strict=True, reason="103 (99 to 103) of 1,000 streams at the rate asked")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "+1 sd" else SLOWER) for name in FOUND]
+    "name", [pytest.param(name, marks=SLOWER if name == "0.3 to 0.1" else ()) for name in FOUND]
 )
 def test_a_scan_finds_a_change_soon_and_where_it_was(name: str) -> None:
     family, before, after, delay, error = FOUND[name]
     rng = np.random.default_rng(9)
     means = np.repeat([before, after], [10_000, 10_000])
-    streams = [stream(rng, means, family=family) for _ in range(200)]
+    streams = [stream(rng, means, family=family) for _ in range(1000)]
     found = evaluate(partial(ScanGLR, family), streams)
     assert found.misses.value == 0.0
     assert found.delay.value <= delay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,10 @@ from scipy import stats
 from mlguard import ConfigurationError
 from mlguard.drift.streams import ScanGLR
 from mlguard.drift.streams.families import FAMILIES
-from mlguard.drift.streams.thresholds import EVERY, TABLE, heights, threshold
+from mlguard.drift.streams.thresholds import EVERY, TABLE, heights
+
+if TYPE_CHECKING:
+    from mlguard.drift.streams.detector import Direction
 
 
 def sums(xs: Any) -> tuple[int, float, float]:
@@ -122,13 +125,56 @@ def test_a_place_counts_the_gaps_before_it() -> None:
     assert found.at == plain.at + 3
 
 
+@pytest.mark.parametrize("direction", ["both", "up", "down"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_thresholds_rise_with_the_run_length(family: str) -> None:
-    for row in TABLE[family].values():
-        assert all(a < b for a, b in pairwise(row))
-    for every in EVERY:
-        found = heights(family, every)
-        mean, row = next(iter(TABLE[family].items()))
-        assert threshold(family, found, mean) == pytest.approx(row[EVERY.index(every)])
-    longer, longest = heights(family, 1e6)[1], heights(family, 1e7)[1]
+def test_thresholds_rise_with_the_run_length(family: str, direction: Direction) -> None:
+    for rows in TABLE[family].values():
+        assert all(a < b for a, b in pairwise(rows[direction]))
+    for place, every in enumerate(EVERY):
+        first = next(iter(TABLE[family].values()))
+        assert heights(family, direction, every)[1][0] == pytest.approx(first[direction][place])
+    longer, longest = (heights(family, direction, every)[1] for every in (1e6, 1e7))
     assert all(1.5 < b - a < 3.5 for a, b in zip(longer, longest, strict=True))
+
+
+def test_a_rise_of_what_happens_is_a_fall_of_what_does_not() -> None:
+    rng = np.random.default_rng(9)
+    xs = (rng.random(2000) < np.repeat([0.1, 0.3], 1000)).astype(float)
+    [rise] = ScanGLR("bernoulli", direction="up").observe_many(xs)
+    [fall] = ScanGLR("bernoulli", direction="down").observe_many(1.0 - xs)
+    assert (rise.at, rise.onset) == (fall.at, fall.onset)
+    assert rise.evidence["threshold"] == pytest.approx(fall.evidence["threshold"])
+    assert ScanGLR("bernoulli", direction="down").observe_many(xs) == []
+    [both] = ScanGLR("bernoulli").observe_many(xs)
+    assert rise.evidence["threshold"] < both.evidence["threshold"]
+
+
+def test_the_threshold_may_be_given() -> None:
+    rng = np.random.default_rng(10)
+    xs = rng.normal(size=5000)
+    assert ScanGLR(threshold=6.0).observe_many(xs)
+    assert ScanGLR(threshold=30.0).observe_many(xs) == []
+    assert ScanGLR(threshold=30.0).threshold == 30.0
+    with pytest.raises(ConfigurationError, match=r"^threshold = 'high'"):
+        ScanGLR(threshold="high")  # type: ignore[arg-type]
+
+
+def test_a_warning_comes_before_an_alarm_and_ends() -> None:
+    rng = np.random.default_rng(11)
+    detector, plain = ScanGLR(warn_every=1_000), ScanGLR()
+    stages = []
+    for x in np.r_[rng.normal(size=300), rng.normal(1.0, size=60)].tolist():
+        assert detector.observe(x) == plain.observe(x)
+        assert plain.status != "warning"
+        stages.append(detector.status)
+    change = detector.changes[0]
+    assert stages[0] == "warm-up"
+    assert stages[299] == "stable"
+    assert "warning" in stages[300 : change.at]
+    assert stages[change.at] == "drift"  # until the new level is known
+
+
+@pytest.mark.parametrize("bad", [99, 1_000_000, 2_000_000, "often", np.nan])
+def test_warnings_are_more_frequent_than_alarms(bad: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^warn_every = "):
+        ScanGLR(warn_every=bad)  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ class Adwin(Detector):
         delta: float | None = None,
         on_missing: OnMissing = "skip",
     ) -> None:
-        every = rate(false_alarm_every)
+        every = rate("false_alarm_every", false_alarm_every)
         self.delta = delta_of(every) if delta is None else share("delta", delta)
         super().__init__(
             false_alarm_every=every if delta is None else None,

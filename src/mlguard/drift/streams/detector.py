@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Status: TypeAlias = Literal["warm-up", "stable", "drift", "starved"]
+Status: TypeAlias = Literal["warm-up", "stable", "warning", "drift", "starved"]
 OnMissing: TypeAlias = Literal["skip", "raise", "alarm"]
 Direction: TypeAlias = Literal["up", "down", "both"]
 
@@ -160,12 +160,13 @@ class Detector:
         """How it stands.
 
         "warm-up" before it can find anything, "drift" from a change until the new level is known as
-        well, "starved" when the last hundred values were missing, else "stable".
+        well, "starved" when the last hundred values were missing, "warning" while the evidence is
+        beyond what `warn_every` asks, else "stable".
         """
         if self._gap >= STARVED and self._missed_at == self._at - 1:
             return "starved"
         if self._ready:
-            return "stable"
+            return "warning" if self._warned() else "stable"
         return "drift" if self._changes else "warm-up"
 
     def measure(self) -> Measurement:
@@ -249,6 +250,10 @@ class Detector:
         """Whether a change could be found by now."""
         raise NotImplementedError
 
+    def _warned(self) -> bool:
+        """Tell whether the evidence is beyond that for a warning."""
+        return False
+
     def _level(self) -> float | None:
         """Give the mean since the last onset, if any value was seen."""
         raise NotImplementedError
@@ -325,11 +330,22 @@ class Detector:
         return values
 
 
-def rate(value: object) -> float:
-    """Read `false_alarm_every`."""
-    number = finite("false_alarm_every", value)
+def rates(false_alarm_every: object, warn_every: object) -> tuple[float, float | None]:
+    """Read how seldom alarms and warnings are to be."""
+    every = rate("false_alarm_every", false_alarm_every)
+    if warn_every is None:
+        return every, None
+    warn = rate("warn_every", warn_every)
+    if warn >= every:
+        raise refusal("warn_every", warn_every, f"less than false_alarm_every = {every:g}")
+    return every, warn
+
+
+def rate(name: str, value: object) -> float:
+    """Read a number of observations."""
+    number = finite(name, value)
     if not 100.0 <= number <= 1e9:  # noqa: PLR2004 -- what the thresholds are known for
-        raise refusal("false_alarm_every", value, "between 100 and 1e9 observations")
+        raise refusal(name, value, "between 100 and 1e9 observations")
     return number
 
 

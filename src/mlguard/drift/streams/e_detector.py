@@ -84,7 +84,7 @@ class EDetector(Detector):
         direction: Direction = "up",
         on_missing: OnMissing = "skip",
     ) -> None:
-        every = rate(false_alarm_every)
+        every = rate("false_alarm_every", false_alarm_every)
         if not finite("low", low) < finite("high", high):
             raise refusal("high", high, f"above low = {low:g}")
         self._low, self._high = float(low), float(high)

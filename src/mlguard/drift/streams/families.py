@@ -24,6 +24,7 @@ class Family:
     Attributes:
         spread: Of (n, total, squares), numbers or arrays.
         evidence: Of (n, total, squares, w, window): the last w of n values have another mean.
+        scale: Of a mean: where thresholds are about linear in it.
         lowest: The lowest value.
         highest: The highest value.
         whole: Whether values are whole numbers.
@@ -31,6 +32,7 @@ class Family:
 
     spread: Callable[[Any, Any, Any], Any]
     evidence: Callable[[int, float, float, int, float], float]
+    scale: Callable[[float], float]
     lowest: float
     highest: float
     whole: bool
@@ -76,8 +78,20 @@ def _term(count: float, n: int) -> float:
     return count * math.log(count / n) if count > 0.0 else 0.0
 
 
+def _same(mean: float) -> float:  # noqa: ARG001 -- as all families
+    return 0.0
+
+
+def _logit(mean: float) -> float:
+    return _log(mean) - _log(1.0 - mean)
+
+
+def _log(mean: float) -> float:
+    return math.log(max(mean, 1e-9))
+
+
 FAMILIES = {
-    "gaussian": Family(_normal_spread, _normal, -1e100, 1e100, whole=False),
-    "bernoulli": Family(_event_spread, _events, 0.0, 1.0, whole=True),
-    "poisson": Family(_count_spread, _counts, 0.0, 1e9, whole=True),
+    "gaussian": Family(_normal_spread, _normal, _same, -1e100, 1e100, whole=False),
+    "bernoulli": Family(_event_spread, _events, _logit, 0.0, 1.0, whole=True),
+    "poisson": Family(_count_spread, _counts, _log, 0.0, 1e9, whole=True),
 }

@@ -66,7 +66,7 @@ class PageHinkley(Detector):
         direction: Direction = "both",
         on_missing: OnMissing = "skip",
     ) -> None:
-        every = rate(false_alarm_every)
+        every = rate("false_alarm_every", false_alarm_every)
         shift = finite("smallest_shift", smallest_shift)
         if not 0.05 <= shift <= 3.0:  # noqa: PLR2004 -- where the threshold is exact enough
             raise refusal("smallest_shift", smallest_shift, "between 0.05 and 3")

@@ -1,8 +1,8 @@
 """A scan over all ends of a stream: is the mean of the last values that of those before?
 
-The last 4 to 7 values are compared with all before them after each value, the last 8, 10, 12 and
-14 after every second, and so on without end. So about 8 comparisons a value find changes of every
-size, and the sums at 16 places for each doubling of the length are all that is kept.
+The last 4 to 31 values are compared with all before them after each value, the last 32, 34 and so
+on to 62 after every second, and so on without end. So about 44 comparisons a value find changes of
+every size, and the sums at 32 places for each doubling of the length are all that is kept.
 """
 
 from __future__ import annotations
@@ -12,24 +12,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlguard.arguments import choice
-from mlguard.drift.streams.detector import Change, Detector, OnMissing, rate
+from mlguard.arguments import choice, finite
+from mlguard.drift.streams.detector import Change, Detector, Direction, OnMissing, rates
 from mlguard.drift.streams.families import FAMILIES
-from mlguard.drift.streams.thresholds import heights, threshold
+from mlguard.drift.streams.thresholds import heights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mlguard.drift.streams.thresholds import Heights
 
     Floats = NDArray[np.float64]
 
 WARM_UP = 30
 """From so many values on, a window is compared with them."""
-SHARE = 0.7
+SHARE = 0.8
 """By so much times log(w / 4) a window of w values needs less: short ones are the more."""
-_SHORTEST, _LONGEST = 4, 7
-_PLACES = 16
-"""So many places a row are kept, more than are compared, for the onset to be exact."""
+LEAST = 1.0
+"""So much evidence is needed at least."""
+SHORTEST = 4
+_FEWEST, _MOST = 16, 31
+"""So many places back windows begin; in the first row, from the shortest on."""
+_PLACES = 32
 _LEVELS = 40
+_BLOCK = 8192
+SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
+_ROUNDING = 1e-6
 
 
 class ScanGLR(Detector):
@@ -45,6 +53,10 @@ class ScanGLR(Detector):
         family: "gaussian" for any numbers, "bernoulli" for events (0 and 1), "poisson" for counts.
         false_alarm_every: So many observations pass on average until an alarm without a change, if
             values are independent and of the family.
+        warn_every: Likewise until a first warning without a change, if the status is asked after
+            each; by default there are none.
+        direction: "up", "down", or "both".
+        threshold: The evidence that a window of 4 values needs, in place of that for the rate.
         on_missing: What a missing value does: "skip" counts it, "raise" refuses it, "alarm" makes a
             hundred in a row a change.
 
@@ -69,7 +81,9 @@ class ScanGLR(Detector):
         "_n",
         "_origin",
         "_rows",
+        "_sign",
         "_sums",
+        "_warnings",
         "_whole",
     )
 
@@ -81,16 +95,32 @@ class ScanGLR(Detector):
         family: str = "gaussian",
         *,
         false_alarm_every: float = 1_000_000,
+        warn_every: float | None = None,
+        direction: Direction = "both",
+        threshold: float | None = None,
         on_missing: OnMissing = "skip",
     ) -> None:
         self._family = FAMILIES[choice("family", family, *FAMILIES)]
         self._low, self._high = self._family.lowest, self._family.highest
         self._whole = self._family.whole
-        every = rate(false_alarm_every)
-        self._heights = heights(family, every)
+        self._sign = SIGNS[choice("direction", direction, *SIGNS)]
+        every, warn = rates(false_alarm_every, warn_every)
+        self._heights = (
+            heights(family, direction, every)
+            if threshold is None
+            else ([0.0], [finite("threshold", threshold)])
+        )
+        self._warnings = heights(family, direction, warn) if warn else None
         least = min(self._heights[1])
-        self._bounds = [least - _eased(_LONGEST << r) for r in range(_LEVELS)]
-        super().__init__(family=family, false_alarm_every=every, on_missing=on_missing)
+        self._bounds = [height(least, _MOST << r) for r in range(_LEVELS)]
+        super().__init__(
+            family=family,
+            false_alarm_every=every if threshold is None else None,
+            warn_every=warn,
+            direction=direction,
+            threshold=threshold,
+            on_missing=on_missing,
+        )
 
     def _begin(self) -> None:
         self._origin: float | None = None if self.settings["family"] == "gaussian" else 0.0
@@ -99,7 +129,7 @@ class ScanGLR(Detector):
     def _restart(self, n: int, total: float, squares: float) -> None:
         """Begin with n values of the level, as sums of deviations from the origin.
 
-        Row r holds the last places 2**r apart: n there, and both sums.
+        Row r holds both sums at the last places that 2**r divides.
         """
         self._n = n
         self._sums = [total, squares]
@@ -116,64 +146,74 @@ class ScanGLR(Detector):
         self._n = n = self._n + 1
         mean = total / n
         spread = self._family.spread(n, total, squares) / n
-        rows, may, r, due = self._rows, False, 0, n
+        rows, may, r, due, fewest = self._rows, False, 0, n, SHORTEST
         while True:
             if r == len(rows):
-                rows.append([])
-            row = rows[r]
-            if len(row) >= _SHORTEST:
+                rows.append([[], []])
+            sums, both = rows[r]
+            here = len(sums)
+            if here >= fewest:
                 bound = self._bounds[r] * spread
-                for before, sum_before, _ in row[-_LONGEST : 1 - _SHORTEST]:
-                    w = n - before
-                    e = total - sum_before - w * mean
-                    if e * e > bound * w * before and before >= WARM_UP:
+                step = 1 << r
+                before = n - (min(here, _MOST) << r)
+                for earlier in sums[-_MOST : 1 - fewest]:
+                    e = before * mean - earlier
+                    if e * e > bound * (before * (n - before)):
                         may = True
-                if len(row) == _PLACES:
-                    del row[0]
-            row.append([n, total, squares])
+                    before += step
+                if here == _PLACES:
+                    del sums[0], both[0]
+            sums.append(total)
+            both.append(squares)
             if due & 1:
                 return self._judge() if may else None
             due >>= 1
             r += 1
+            fewest = _FEWEST
 
     def _judge(self) -> Change | None:
-        """Compare what is beyond the bounds with its threshold."""
+        """Compare what ends here with its threshold."""
         n, (total, squares) = self._n, self._sums
-        needed = self._needed(total / n)
-        evidence = self._family.evidence
-        for r, row in enumerate(self._rows):
+        needed = self.threshold
+        for r, (totals, _) in enumerate(self._rows):
             if n & ((1 << r) - 1):
                 break
-            for before, sum_before, _ in row[-1 - _LONGEST : -_SHORTEST]:
-                w = n - int(before)
-                found = evidence(n, total, squares, w, total - sum_before)
-                if before >= WARM_UP and found > needed - _eased(w):
+            ends = totals[-1 - (_FEWEST if r else SHORTEST) :: -1]
+            for w, before in zip(windows_of(r), ends, strict=False):
+                if self._evidence(n, total, squares, w, before) > height(needed, w):
                     return self._cut(needed)
         return None
 
+    def _evidence(self, n: int, total: float, squares: float, w: int, before: float) -> float:
+        """Give what says that the last w values have another mean, in the direction watched."""
+        if n - w < WARM_UP or self._sign * (total * (n - w) - before * n) < 0.0:
+            return 0.0
+        return self._family.evidence(n, total, squares, w, total - before)
+
+    def _windows(self) -> list[tuple[float, int, float, float]]:
+        """Give the windows since every place that is kept: evidence, size, both sums before."""
+        n, (total, all_squares) = self._n, self._sums
+        found = []
+        for r, row in enumerate(self._rows):
+            w = n & ((1 << r) - 1)
+            for before, squares in zip(*map(reversed, row), strict=True):
+                if w >= SHORTEST:
+                    evidence = self._evidence(n, total, all_squares, w, before)
+                    found.append((evidence, w, before, squares))
+                w += 1 << r
+        return found
+
     def _cut(self, needed: float) -> Change:
         """Report the onset where the means differ most clearly, and go on from there."""
-        n, (total, squares) = self._n, self._sums
-        found, _, place = max(
-            (
-                self._family.evidence(n, total, squares, n - int(place[0]), total - place[1]),
-                r,
-                place,
-            )
-            for r, row in enumerate(self._rows)
-            for place in row
-            if place[0] <= n - _SHORTEST
-        )
-        before, sum_before, squares_before = place
+        found, w, before, squares_before = max(self._windows())
+        total, squares = self._sums[0] - before, self._sums[1] - squares_before
         origin = self._origin or 0.0
-        w = n - int(before)
-        total, squares = total - sum_before, squares - squares_before
         change = self._found(
             self._place(self._at - self._missed - w),
-            origin + sum_before / before,
+            origin + before / (self._n - w),
             origin + total / w,
             statistic=found,
-            threshold=needed - _eased(w),
+            threshold=height(needed, w),
         )
         if self.settings["family"] == "gaussian":
             moved = total / w
@@ -185,84 +225,118 @@ class ScanGLR(Detector):
 
     def _block(self, values: Floats) -> list[Change]:
         found = []
-        start, size = 0, 8192
+        start, size = 0, _BLOCK
         while start < len(values):
             if self._origin is None:
                 self._origin = float(values[0])
-            block = values[start : start + size]
-            taken, change = self._scan(block)
+            taken, change = self._scan(values[start : start + size])
             start += taken
-            size = min(2 * size, 8192) if change is None else 512  # so little is done twice
+            size = min(2 * size, _BLOCK) if change is None else 512  # so little is done twice
             if change is not None:
                 found.append(change)
         return found
 
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
         """Take values up to a change, if there is one; give how many and it."""
-        first = self._n
+        first, end = self._n, self._n + len(values)
         d = values - self._origin  # type: ignore[operator]
         totals = np.cumsum(np.r_[self._sums[0], d])
         squares = np.cumsum(np.r_[self._sums[1], d * d])
-        end = first + len(d)
+        n = np.maximum(np.arange(first, end + 1), 1)
+        means = totals / n
+        noise = self._family.spread(n, totals, squares) / n
         alarm = end + 1
-        places = []
-        for r in range(_LEVELS):
-            n = np.arange((first >> r) + 1, (end >> r) + 1) << r
-            if not len(n):
-                break
-            row = self._rows[r] if r < len(self._rows) else []
-            kept = np.array(row, dtype=np.float64).reshape(-1, 3).T
-            row_places = [
-                np.concatenate([old, new])
-                for old, new in zip(kept, (n, totals[n - first], squares[n - first]), strict=True)
-            ]
-            places.append(row_places)
-            alarm = min(alarm, self._first_alarm(row_places, len(row), r, alarm))
-        now = min(alarm, end)
-        taken = now - first
-        for r, row_places in enumerate(places):
-            until = int(np.searchsorted(row_places[0], now, side="right"))
-            last = zip(
-                *(each[max(until - _PLACES, 0) : until].tolist() for each in row_places),
-                strict=True,
-            )
-            if until:
-                self._rows[r : r + 1] = [[[int(n), total, square] for n, total, square in last]]
-        self._n, self._at = now, self._at + taken
-        self._sums = [float(totals[taken]), float(squares[taken])]
-        return taken, self._judge() if alarm <= end else None
-
-    def _first_alarm(self, places: list[Floats], known: int, r: int, before: int) -> int:
-        """Give the first new place of a row where a window is beyond its threshold, if before."""
-        n, totals, squares = places
-        mean = totals / n
-        spread = self._family.spread(n, totals, squares) / n * self._bounds[r]
-        for j in range(_SHORTEST, min(_LONGEST + 1, len(n))):
-            start = max(known - j, 0)
-            then, now = slice(start, -j), slice(start + j, None)
-            w = j << r
-            e = totals[now] - totals[then] - w * mean[now]
-            beyond = (e * e > spread[now] * (w * n[then])) & (n[then] >= WARM_UP)
-            for i in (np.flatnonzero(beyond) + start).tolist():
-                at = int(n[i + j])
-                if at >= before:
+        rows = []
+        for r in range(end.bit_length()):
+            ends = np.arange((first >> r) + 1, (end >> r) + 1) << r
+            known = self._rows[r] if r < len(self._rows) else [[], []]
+            here = ends - first
+            row = [np.r_[old, new[here]] for old, new in zip(known, (totals, squares), strict=True)]
+            rows.append(row)
+            if not len(ends):
+                continue
+            for i, w, before in beyond(r, row[0], ends, means[here], self._bounds[r] * noise[here]):
+                at = int(ends[i])
+                if at >= alarm:
                     break
-                total, square = float(totals[i + j]), float(squares[i + j])
-                found = self._family.evidence(at, total, square, w, total - float(totals[i]))
-                if found > self._needed(total / at) - _eased(w):
-                    before = at
-        return before
+                total, square = float(totals[at - first]), float(squares[at - first])
+                found = self._evidence(at, total, square, w, before)
+                if found > height(self._needed(self._heights, total / at), w):
+                    alarm = at
+        now = min(alarm, end)
+        for r, row in enumerate(rows):
+            until = len(row[0]) - (end >> r) + (now >> r)
+            if until:
+                last = slice(max(until - _PLACES, 0), until)
+                self._rows[r : r + 1] = [[each[last].tolist() for each in row]]
+        self._n, self._at = now, self._at + now - first
+        self._sums = [float(totals[now - first]), float(squares[now - first])]
+        return now - first, self._judge() if alarm <= end else None
 
-    def _needed(self, mean: float) -> float:
-        return threshold(self.settings["family"], self._heights, mean)
+    @property
+    def threshold(self) -> float:
+        """The evidence that a window of 4 values needs now; one of w, 0.8 log(w / 4) less."""
+        return self._needed(self._heights, self._sums[0] / self._n if self._n else 0.0)
+
+    def _needed(self, found: Heights, mean: float) -> float:
+        return float(np.interp(self._family.scale(mean), *found))
+
+    def _warned(self) -> bool:
+        if self._warnings is None or not self._n:
+            return False
+        needed = self._needed(self._warnings, self._sums[0] / self._n)
+        return any(found > height(needed, w) for found, w, _, _ in self._windows())
 
     @property
     def _ready(self) -> bool:
-        return self._n >= WARM_UP + _SHORTEST
+        return self._n >= WARM_UP + SHORTEST
 
     def _level(self) -> float | None:
         return (self._origin or 0.0) + self._sums[0] / self._n if self._n else None
 
 
-def _eased(w: int) -> float:
-    return SHARE * math.log(min(w, 1 << 20) / _SHORTEST)
+def height(needed: float, w: int) -> float:
+    """Give what a window of w values needs, from what the shortest one does."""
+    return max(needed - SHARE * math.log(w / SHORTEST), LEAST)
+
+
+def windows_of(r: int) -> list[int]:
+    """Give the sizes of the windows of a row: they end where 2**r divides."""
+    return [j << r for j in range(_FEWEST if r else SHORTEST, _MOST + 1)]
+
+
+def beyond(
+    r: int, sums: Floats, ends: NDArray[np.int64], means: Floats, noise: Floats
+) -> list[tuple[int, int, float]]:
+    """Give the windows of a row that may be beyond their threshold, in the order of their ends.
+
+    As the number of the end, the size, and the sum before. The smallest and the largest sum of some
+    places tell for all of them at once that none is.
+    """
+    known = len(sums) - len(ends)
+    middle = means[-1]
+    off = sums - middle * (ends[-1] - (np.arange(len(sums) - 1, -1, -1) << r))
+    now, drift = off[known:], np.abs(means - middle)
+    low = high = np.r_[np.full(_MOST, off[0]), off]
+    size, found = 1, []
+    while size < _FEWEST:
+        low, high = np.minimum(low[:-size], low[size:]), np.maximum(high[:-size], high[size:])
+        size *= 2
+        if size < (_FEWEST if r else SHORTEST):
+            continue
+        start = known + _MOST + 1 - 2 * size
+        some = slice(start, start + len(ends))
+        narrow, wide = size << r, (2 * size - 1) << r
+        before = np.maximum(ends - wide, WARM_UP)
+        least = np.minimum(narrow * (ends - narrow), before * (ends - before))
+        far = np.maximum(now - low[some], high[some] - now) + wide * drift
+        i = np.flatnonzero(far * far > (1.0 - _ROUNDING) * noise * least)
+        j = np.arange(size, 2 * size)
+        place = i[:, None] + (known - j)
+        begin = ends[i, None] - (j << r)
+        earlier = sums[np.maximum(place, 0)]
+        e = begin * means[i, None] - earlier
+        hit = (e * e > noise[i, None] * (begin * (ends[i, None] - begin))) & (place >= 0)
+        for row, column in np.argwhere(hit & (begin >= WARM_UP)).tolist():
+            found.append((int(i[row]), (size + column) << r, float(earlier[row, column])))
+    return sorted(found)
