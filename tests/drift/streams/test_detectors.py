@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlguard import ConfigurationError
@@ -72,6 +72,7 @@ def test_chunks_change_nothing(make: Make, seed: int, cuts: list[int], gaps: lis
 
 
 @jumpy_detector
+@settings(max_examples=25)  # the state of a ScanGLR is large, and is compared as a whole
 @given(seed=st.integers(0, 50), cut=st.integers(0, 1500))
 def test_a_restart_changes_nothing(make: Make, seed: int, cut: int) -> None:
     xs = stream(seed)
