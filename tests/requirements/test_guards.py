@@ -511,6 +511,27 @@ def test_the_ledger_knows_both_digests_and_the_decisions(tmp_path: Path) -> None
         assert ledger.verify().intact
 
 
+def test_a_reload_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "audit.jsonl")
+    one, two = (document(latency={"p99": each}) for each in ("50 ms", "40 ms"))
+    guards = build(one, ledger=ledger)
+    ledger.close()
+    report = guards.reload(two)
+    assert not report.applied
+    assert guards.requirements == one
+    assert guards.check().causes[-1].severity is Severity.WARN  # type: ignore[union-attr]
+
+
+def test_a_follower_that_crashes_does_not_undo_a_reload(caplog: pytest.LogCaptureFixture) -> None:
+    guards = build(document(latency={"p99": "50 ms"}))
+    heard: list[Guards] = []
+    guards.follow(lambda _: 1 / 0)
+    guards.follow(heard.append)
+    assert guards.reload(document(latency={"p99": "40 ms"})).applied
+    assert heard == [guards]
+    assert "did not take the reload" in caplog.text
+
+
 def test_a_rollout_under_way_keeps_its_plan() -> None:
     guards = build(document(rollout={"stages": ["10 %", "50 %"]}))
     engine = guards.rollout("7")

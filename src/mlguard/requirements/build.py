@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mlguard.values import Verdict
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("mlguard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,3 +242,13 @@ class _Builder:
 def sinks_of(sinks: Sequence[Sink], ledger: Ledger | None) -> tuple[Sink, ...]:
     """Give the sinks of decisions: those given, and the ledger."""
     return (*sinks, *([] if ledger is None else [ledger.append]))
+
+
+def refreshed(cost: CostBudget) -> str:
+    """Look at what is spent; say why it is not known, where the store does not answer."""
+    try:
+        cost.refresh()
+    except Exception as error:
+        _logger.exception("%s: what is spent is not known", cost.name)
+        return f"what is spent is not known: the store failed with {error!r}"
+    return ""

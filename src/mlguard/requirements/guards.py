@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from mlguard.arguments import refusal, seconds
 from mlguard.checks import ask
 from mlguard.clocks import unix_clock
-from mlguard.errors import ConfigurationError
+from mlguard.errors import MlguardError
 from mlguard.governance.approvals import Approvals
 from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
-from mlguard.requirements.build import Given, Running, built, sinks_of
+from mlguard.requirements.build import Given, Running, built, refreshed, sinks_of
 from mlguard.requirements.gates import gate_of
 from mlguard.requirements.mistakes import among
 from mlguard.requirements.model import Requirements
@@ -197,7 +198,7 @@ class Guards(Locked):
                 to every sink, and returns it.
         """
         given = {each.name: each for each in verdicts}
-        if self.cost is not None and (failed := _refreshed(self.cost)) and "cost" not in given:
+        if self.cost is not None and (failed := refreshed(self.cost)) and "cost" not in given:
             given["cost"] = Verdict("cost", Severity.UNKNOWN, failed, at=self._given.clock())
         own = [each for each in self.verdicts() if each.name not in given]
         found = [*own, *given.values()]
@@ -321,9 +322,10 @@ class Guards(Locked):
     ) -> ReloadReport:
         """Take another document, whole or not at all.
 
-        A meter goes on with what it counted where only its limits changed; one with another window
-        begins anew. Rollouts under way keep the plan that they began with. What cannot be read or
-        built leaves the old document running, and `check()` warns until a reload succeeds.
+        A meter goes on with what it counted where only its limits changed, but for what it counts
+        in the milliseconds of the copy; one with another window begins anew. Rollouts under way
+        keep the plan that they began with. What cannot be read, built or recorded leaves the old
+        document running, and `check()` warns until a reload succeeds.
 
         Args:
             requirements: The document, or where it stands.
@@ -333,16 +335,17 @@ class Guards(Locked):
         try:
             wanted = read(requirements)
             running = built(wanted, self._given, before)
+            self._record("requirements.reloaded", old, wanted.digest)
             while not self._swapped(before, running):  # another reload was quicker
                 before = self._running
                 running = built(wanted, self._given, before)
-        except (ConfigurationError, OSError) as error:
+        except (MlguardError, OSError) as error:
             self._refused = "; ".join(str(error).splitlines())
-            self._record("requirements.refused", old, "")
+            with suppress(MlguardError, OSError):  # the ledger may be what failed
+                self._record("requirements.refused", old, "")
             return ReloadReport(applied=False, before=old, error=str(error))
         if running.cost is not None and running.cost is not before.cost:
-            _refreshed(running.cost)
-        self._record("requirements.reloaded", old, wanted.digest)
+            refreshed(running.cost)
         begun = running.begun
         if wanted.rollout != before.wanted.rollout and wanted.rollout is not None:
             begun = (*begun, "rollout: its plan holds for engines made from now on")
@@ -365,7 +368,10 @@ class Guards(Locked):
             self._running, self._refused = running, ""
             followers = list(self._followers)
         for follower in followers:
-            follower(self)
+            try:
+                follower(self)
+            except Exception:
+                _logger.exception("%r did not take the reload", follower)
         return True
 
     def _record(self, kind: str, before: str, after: str) -> None:
@@ -385,13 +391,3 @@ class Guards(Locked):
     def __repr__(self) -> str:
         wanted = self.requirements
         return f"<Guards of {wanted.service}, {wanted.digest}>"
-
-
-def _refreshed(cost: CostBudget) -> str:
-    """Look at what is spent; say why it is not known, where the store does not answer."""
-    try:
-        cost.refresh()
-    except Exception as error:
-        _logger.exception("%s: what is spent is not known", cost.name)
-        return f"what is spent is not known: the store failed with {error!r}"
-    return ""
