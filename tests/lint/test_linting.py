@@ -446,3 +446,7 @@ def test_a_key_that_is_switched_off_is_named_with_its_value() -> None:
         "rollback_on_error: False asks for nothing",
     )
     assert judgement.places[0].line == 2
+
+
+def test_a_number_with_a_control_character_behind_it_is_read() -> None:
+    assert lint({"replicas": "3\x1f", "rollback_on_error": None}).requirements["cost"] == "unmet"

@@ -85,8 +85,8 @@ class Node:
     @property
     def number(self) -> float | None:
         """A finite number, or the one that a string spells."""
-        value = self.value
-        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", value.strip()):
+        value = self.text.strip() or self.value
+        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", value):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
