@@ -65,6 +65,11 @@ def test_a_draft_loads_as_it_stands_and_builds(
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
+@pytest.mark.parametrize("service", ["yes", "null", "1", "a: b # c", 'say "eta"', "späti 🛒"])
+def test_any_name_of_a_service_reads_back(service: str) -> None:
+    assert yaml.safe_load(scaffold(service=service))["service"] == service
+
+
 def test_the_limits_are_those_of_what_was_recorded() -> None:
     document = yaml.safe_load(scaffold(rows(), **WHOLE))
     assert document["cost"] == {"per_million": "20 USD", "cap": "8 USD", "window": "day"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def scaffold(
         service: Its name.
         latencies: Recorded ones, in seconds. The median and the highest of p99, p95 and p90 that so
             many can show get a limit which a service as fast as recorded warns at in at most 1 % of
-            evaluations, if its requests are independent. One draft in forty has a limit too low.
+            evaluations, if its requests are independent. Each limit is too low in one of 40 drafts.
         prices: Of one inference, as "0.004 USD", or a list of what recorded ones cost, of which the
             upper end of the 95 % interval is taken.
         requests_per_day: Expected; for the window of the latency and the cap.
@@ -87,16 +88,11 @@ def scaffold(
     """
     name_of("service", service)
     per_day = None if requests_per_day is None else whole("requests_per_day", requests_per_day, 1)
-    fitted = reference if isinstance(reference, Reference) or reference is None else None
-    if reference is not None and fitted is None:
-        fitted = Reference.fit(reference)
-    moves = None if fitted is None else Moves()
-    if fitted is not None and fitted is not reference:
-        moves = moves_of(reference, fitted)
+    fitted, moves = _learnt(reference)
     recorded = None if latencies is None else latencies_of(latencies)
     spent = None if prices is None else spent_on(prices)
     body = [
-        f"version: 1\nservice: {_quoted(service)}",
+        f"version: 1\nservice: {json.dumps(service, ensure_ascii=False)}",
         _OWNER,
         _latency(recorded, per_day),
         _ERRORS,
@@ -112,6 +108,13 @@ def scaffold(
         *_watched(fitted, reference, moves, recorded, per_day),
     ]
     return "\n".join(head) + f"\n\n{text}\n"
+
+
+def _learnt(reference: Any) -> tuple[Reference | None, Moves | None]:
+    if reference is None or isinstance(reference, Reference):
+        return reference, None if reference is None else Moves()
+    fitted = Reference.fit(reference)
+    return fitted, moves_of(reference, fitted)
 
 
 def _watched(
@@ -223,10 +226,3 @@ def _rounded(value: Decimal) -> Decimal:
     step = Decimal(1).scaleb(value.adjusted() - 1)
     up = (value / step).to_integral_value(ROUND_CEILING) * step
     return up.quantize(Decimal(1)) if up == up.to_integral_value() else up.normalize()
-
-
-def _quoted(name: str) -> str:
-    import json  # noqa: PLC0415 -- YAML reads what JSON writes
-
-    plain = name.replace("-", "").replace("_", "").isalnum() and not name[0].isdigit()
-    return name if plain and name.isascii() else json.dumps(name)
