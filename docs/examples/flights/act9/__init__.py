@@ -46,7 +46,7 @@ def play(_: Story, screen: Screen) -> Chapter:
         anchor="config",
         title=TITLE,
         headline=_headline(linted),
-        lead="It starts and serves, and a linter of syntax finds nothing. What it leaves out is what production.yaml asks for. "
+        lead="It is valid, and names replicas and resources. What it leaves out is what production.yaml asks for. "
         "What such a config has no place for is told, with what enforces it at run time.",
         body=_body(linted),
         verdicts={},
@@ -90,7 +90,7 @@ def _word(judgement: Judgement) -> Text:
 def _body(linted: Linted) -> str:
     rows = [
         (
-            SEVERITIES[before.state],
+            SEVERITIES[after.state],
             (before.requirement, before.state, after.state, after.evidence),
         )
         for before, after in _rows(linted)
