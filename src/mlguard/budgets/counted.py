@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mlguard.sketches.ring import Ring
 
 
+_STAYS = frozenset({"name", "clock", "sources", "_tick", "_origin", "_buffer", "_append"})
+"""What a budget keeps of itself when it takes the limits of another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Who took part in what was gathered. Immutable.
@@ -173,19 +177,28 @@ class Counted(Buffered):
         self._begin(self._rings, list(self._totals), self.clock())
 
     def _state(self) -> dict[str, Any]:
+        """Give settings and counts, which fit each other also while limits are taken."""
         self._flush()
         with self._lock:
-            rings = {
-                name: {
-                    "newest": ring.newest,
-                    "watched": f"{ring.watched:x}",
-                    "slots": list(ring.slots()),
-                }
-                for name, ring in self._rings.items()
+            return self._packed()
+
+    def _packed(self) -> dict[str, Any]:
+        rings = {
+            name: {
+                "newest": ring.newest,
+                "watched": f"{ring.watched:x}",
+                "slots": list(ring.slots()),
             }
-            began = None if math.isinf(self._began) else self._began
-            times = {"began": began, "at": self._at}
-            return {**times, "totals": dict(self._totals), "rings": rings}
+            for name, ring in self._rings.items()
+        }
+        began = None if math.isinf(self._began) else self._began
+        return {
+            "settings": self._settings(),
+            "began": began,
+            "at": self._at,
+            "totals": dict(self._totals),
+            "rings": rings,
+        }
 
     def _put(self, state: Mapping[str, Any], names: Sequence[str]) -> None:
         for name in names:
@@ -197,33 +210,48 @@ class Counted(Buffered):
             self._began = min(self._began, state["began"])
         self._at = max((at for at in (self._at, state["at"]) if at is not None), default=None)
 
-    def _empty(self) -> Self:
-        """Make an object of the same settings that saw nothing and watched nothing."""
-        found = self._made(self._settings(), self.name, self.clock)
-        found._began = math.inf
-        for ring in found._rings.values():
+    def _empty(self, settings: Mapping[str, Any]) -> Self:
+        """Make an object of these settings that saw nothing and watched nothing."""
+        return self._made(settings, self.name, self.clock)._cleared()
+
+    def _cleared(self) -> Self:
+        self._began = math.inf
+        for ring in self._rings.values():
             ring.clear()
-        return found
+        return self
 
     def retired(self) -> Self:
         """Give what stays of a source that fell silent: its totals, but not its sliding windows."""
-        found = self._empty()
-        found._put(self._state(), sorted(self.lasting))
+        state = self._state()
+        found = self._empty(state["settings"])
+        found._put(state, sorted(self.lasting))
         return found
 
-    def carrying(self, other: Self) -> Self:
-        """Give a budget with these limits and what another, of the same windows, has counted.
+    def fits(self, other: Self) -> bool:
+        """Tell whether another is of the same kind and windows, so that its limits can be taken."""
+        return isinstance(other, type(self)) and self._shape() == other._shape()
 
-        What is counted in `other` from now on is not in it.
+    def take_limits(self, other: Self) -> None:
+        """Judge by the limits of another from now on.
+
+        What was counted stays, and whoever counts here goes on counting here.
+
+        Args:
+            other: Of the same windows; it stays as it is.
 
         Raises:
             ConfigurationError: It is of another kind, or of other windows.
         """
-        if type(other) is not type(self) or self._shape() != other._shape():
+        if not self.fits(other):
             raise refusal("other", other, f"a {type(self).__name__} of the same windows")
-        found = self._empty()
-        found._put(self._recounted(other, other._state()), list(found._rings))
-        return found
+        found = other._empty(other._settings())
+        with self._lock:
+            at = self._counted()
+            found._put(found._recounted(self, self._packed()), list(found._rings))
+            for name, value in found.__getstate__().items():
+                if name not in _STAYS:
+                    setattr(self, name, value)
+            self._advance(at)
 
     def _shape(self) -> dict[str, Any]:
         settings = self._settings()
@@ -236,15 +264,17 @@ class Counted(Buffered):
     def __add__(self, other: Self) -> Self:
         if type(other) is not type(self):
             return NotImplemented
-        if (mine := self._settings()) != (theirs := other._settings()):
+        states = self._state(), other._state()
+        mine, theirs = (state["settings"] for state in states)
+        if mine != theirs:
             apart = [key for key in mine if mine[key] != theirs[key]]
             raise ConfigurationError(
                 f"budgets of different {', '.join(apart)} do not add: "
                 f"{shown([mine[key] for key in apart])} and {shown([theirs[key] for key in apart])}"
             )
-        total = self._empty()
-        for part in (self, other):
-            total._put(part._state(), list(self._rings))
+        total = self._empty(mine)
+        for state in states:
+            total._put(state, list(total._rings))
         return total
 
     def __eq__(self, other: object) -> bool:
@@ -260,7 +290,7 @@ class Counted(Buffered):
     def to_json(self) -> str:
         """Write settings and counts as JSON: no raw value is in it."""
         head = {"kind": type(self).__name__.lower(), "schema": 1, "name": self.name}
-        record = {**head, "settings": self._settings(), **self._state()}
+        record = {**head, **self._state()}
         return json.dumps(record, separators=(",", ":"), default=lambda array: array.tolist())
 
     @classmethod
@@ -276,7 +306,7 @@ class Counted(Buffered):
         """
         record = parsed(text, cls.__name__.lower())
         try:
-            found = cls._made(record["settings"], record["name"], clock)._empty()
+            found = cls._made(record["settings"], record["name"], clock)._cleared()
             for name, ring in found._rings.items():
                 part = record["rings"][name]
                 part["slots"] = [(int(number), ring.read(each)) for number, each in part["slots"]]

@@ -202,14 +202,14 @@ class LatencyBudget(Counted):
         Raises:
             ConfigurationError: It is none of them.
         """
-        if limit not in self.limits.values():
-            raise refusal("limit", limit, f"one of {sorted(set(self.limits.values()))}")
         at = self._flush()
         with self._lock:
-            n, _, *counts = self._tally.total.values
+            if limit not in self.limits.values():
+                raise refusal("limit", limit, f"one of {sorted(set(self.limits.values()))}")
+            n, _, *over = self._tally.total.values
+            count = over[list(self.limits.values()).index(limit)]
             details = {"window": self.window, "covers": self._covers(self._tally, at)}
             newest = self._newest(at)
-        count = counts[list(self.limits.values()).index(limit)]
         low, high = proportion_interval(count, n, CONFIDENCE) if n else (None, None)
         return Measurement(
             f"over {text.quantity(limit, 's')}",
@@ -229,28 +229,26 @@ class LatencyBudget(Counted):
         Args:
             q: The quantile; by default the one that is nearest to its limit, or furthest above.
         """
+        level = None if q is None else quantile_level(q)
         at = self._flush()
-        if q is not None:
-            return self._measured(quantile_level(q), at)
-        each = [self._measured(level, at) for level in self.limits]
+        with self._lock:
+            if level is not None:
+                return self._measured(level, at)
+            each = [self._measured(level, at) for level in self.limits]
         return max(each, key=lambda m: m.value / m.details["limit"] if m.n else 0.0)
 
     def _measured(self, q: float, at: float) -> Measurement:
+        """Measure a quantile; called under the lock."""
         low = high = p_value = None
         value = math.nan
-        with self._lock:
-            n, invalid, *over = self._tally.total.values
-            details = {
-                "window": self.window,
-                "covers": self._covers(self._tally, at),
-                "invalid": invalid,
-            }
-            newest = self._newest(at)
-            if n:
-                first, last = rank_interval(n, q, CONFIDENCE)
-                value = self._value(rank_of(q, n), n, over)
-                low = self._value(first, n, over, end=0) if first else None
-                high = self._value(last, n, over, end=1) if last else None
+        n, invalid, *over = self._tally.total.values
+        covers = self._covers(self._tally, at)
+        details = {"window": self.window, "covers": covers, "invalid": invalid}
+        if n:
+            first, last = rank_interval(n, q, CONFIDENCE)
+            value = self._value(rank_of(q, n), n, over)
+            low = self._value(first, n, over, end=0) if first else None
+            high = self._value(last, n, over, end=1) if last else None
         if q in self.limits:
             count = over[list(self.limits).index(q)]
             details |= {"limit": self.limits[q], "over": count}
@@ -264,13 +262,14 @@ class LatencyBudget(Counted):
             high=high,
             confidence=CONFIDENCE if low is not None and high is not None else None,
             p_value=p_value,
-            at=newest,
+            at=self._newest(at),
             details=details,
         )
 
     def _judged(self) -> Verdict:
         at = self._flush()
-        verdicts = [self._verdict(self._measured(q, at)) for q in self.limits]
+        with self._lock:
+            verdicts = [self._verdict(self._measured(q, at)) for q in self.limits]
         if len(verdicts) == 1:
             return replace(verdicts[0], name=self.name)
         return combined(self.name, verdicts, need=len(verdicts))

@@ -84,20 +84,32 @@ class StreamLatency(Family[LatencyBudget]):
             raise refusal("part", part, f"one with limits: {', '.join(self._parts)}")
         return self._parts[part]
 
-    def carrying(self, other: StreamLatency) -> Self:
-        """Give one with these limits and what another of the same window counted, part by part.
+    def fits(self, other: Self) -> bool:
+        """Tell whether another is of the same kind and windows, so that its limits can be taken."""
+        return isinstance(other, type(self)) and all(
+            mine.fits(each)
+            for mine in self._members().values()
+            for each in other._members().values()
+        )
+
+    def take_limits(self, other: Self) -> None:
+        """Judge by the limits of another from now on, part by part.
+
+        What was counted stays, and whoever counts here goes on counting here. A part that only the
+        other has begins anew.
 
         Raises:
-            ConfigurationError: The windows differ.
+            ConfigurationError: It is of another kind, or of other windows.
         """
-        theirs = other._members()
-        parts = self._members()
-        return self._with(
-            {
-                name: part.carrying(theirs[name]) if name in theirs else part
-                for name, part in parts.items()
-            }
-        )
+        if not self.fits(other):
+            raise refusal("other", other, "a StreamLatency of the same windows")
+        mine = self._members()
+        parts = {name: mine.get(name, part) for name, part in other._members().items()}
+        for name, part in other._members().items():
+            if name in mine:
+                mine[name].take_limits(part)
+        with self._lock:
+            self._parts = parts
 
     def start(self, *, intended_start: float | None = None) -> Stream:
         """Start the clock of a stream: `with latency.start() as stream: ...`.
@@ -111,19 +123,20 @@ class StreamLatency(Family[LatencyBudget]):
 
     def measure(self) -> list[Measurement]:
         """Measure each part: its quantile nearest to its limit."""
-        return [part.measure() for part in self._parts.values()]
+        return [part.measure() for part in self._members().values()]
 
     @property
     def totals(self) -> dict[str, int]:
         """What was counted since the beginning, by part."""
         return {
             f"{name} {count}": number
-            for name, part in self._parts.items()
+            for name, part in self._members().items()
             for count, number in part.totals.items()
         }
 
     def _judged(self) -> Verdict:
-        return combined(self.name, [part() for part in self._parts.values()], need=len(self._parts))
+        said = [part() for part in self._members().values()]
+        return combined(self.name, said, need=len(said))
 
     def _settings(self) -> dict[str, Any]:
         return {"parts": list(self._parts)}

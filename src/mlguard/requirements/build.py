@@ -71,6 +71,7 @@ class Running:
     Attributes:
         wanted: The document.
         checks: By name, each with its name and the service on its verdicts.
+        moves: Meters that go on counting, each with one whose limits it takes.
         kept: Names of the meters that went on counting.
         begun: Of those that began anew, each with why.
     """
@@ -83,8 +84,14 @@ class Running:
     drift: DriftGuard | None = None
     performance: Outcomes | None = None
     respond: ResponsePolicy | None = None
+    moves: tuple[tuple[Any, Any], ...] = ()
     kept: tuple[str, ...] = ()
     begun: tuple[str, ...] = ()
+
+    def move(self) -> None:
+        """Let the meters that go on counting take their new limits."""
+        for meter, other in self.moves:
+            meter.take_limits(other)
 
     @property
     def checks(self) -> dict[str, Check]:
@@ -119,7 +126,7 @@ def built(wanted: Requirements, given: Given, before: Running | None = None) -> 
     if missing := given.missing(wanted):
         raise ConfigurationError("\n".join(missing))
     builder, clock = _Builder(wanted, given, before), given.clock
-    parts = {
+    parts: dict[str, Any] = {
         "latency": builder.counting(
             "latency", "latency", wanted.latency and wanted.latency.make(clock)
         ),
@@ -132,18 +139,20 @@ def built(wanted: Requirements, given: Given, before: Running | None = None) -> 
         "performance": builder.performance(),
         "respond": builder.respond(),
     }
-    return Running(wanted, **parts, kept=tuple(builder.kept), begun=tuple(builder.begun))
+    parts |= {name: tuple(getattr(builder, name)) for name in ("moves", "kept", "begun")}
+    return Running(wanted, **parts)
 
 
 class _Builder:
     """Keeps what goes on from before. Not thread-safe: it builds once."""
 
-    __slots__ = ("before", "begun", "given", "kept", "wanted")
+    __slots__ = ("before", "begun", "given", "kept", "moves", "wanted")
 
     def __init__(self, wanted: Requirements, given: Given, before: Running | None) -> None:
         self.wanted = wanted
         self.given = given
         self.before = before
+        self.moves: list[tuple[Any, Any]] = []
         self.kept: list[str] = []
         self.begun: list[str] = []
 
@@ -172,12 +181,11 @@ class _Builder:
         """Keep the counts of a budget whose windows are the same."""
 
         def carry(was: Any) -> Any:
-            if self._same(section):
-                return was
-            try:
-                return new.carrying(was) if type(was) is type(new) else None
-            except ConfigurationError:
+            if not was.fits(new):
                 return None
+            if not self._same(section):
+                self.moves.append((was, new))
+            return was
 
         return self._noted(name, new, carry, "its window is another")
 

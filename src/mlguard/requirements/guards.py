@@ -322,10 +322,10 @@ class Guards(Locked):
     ) -> ReloadReport:
         """Take another document, whole or not at all.
 
-        A meter goes on with what it counted where only its limits changed, but for what it counts
-        in the milliseconds of the copy; one with another window begins anew. Rollouts under way
-        keep the plan that they began with. What cannot be read, built or recorded leaves the old
-        document running, and `check()` warns until a reload succeeds.
+        A meter of which only the limits changed stays, with all that it counted; one with another
+        window begins anew. Rollouts under way keep the plan that they began with. What cannot be
+        read, built or recorded leaves the old document running, and `check()` warns until a reload
+        succeeds.
 
         Args:
             requirements: The document, or where it stands.
@@ -365,6 +365,7 @@ class Guards(Locked):
                 return False
             at = self._given.clock()
             self._stamps |= dict.fromkeys(running.checks.keys() - before.checks.keys(), at)
+            running.move()
             self._running, self._refused = running, ""
             followers = list(self._followers)
         for follower in followers:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -42,24 +46,24 @@ def test_a_limit_of_latency_is_counted_anew_within_its_bucket(
         for budget in (old, fresh, near):
             budget.observe_many(values)
         clock.advance(wait)
-    moved = fresh._empty().carrying(old)
-    assert moved.over(0.08).details["over"] == fresh.over(0.08).details["over"]
-    assert moved.measure(0.9).n == fresh.measure(0.9).n
+    old.take_limits(fresh)
+    assert old.over(0.08).details["over"] == fresh.over(0.08).details["over"]
+    assert old.measure(0.9).n == fresh.measure(0.9).n
     most, least = (each.details["over"] for each in map(near.over, near.limits.values()))
-    assert least <= moved.over(0.04).details["over"] <= most
+    assert least <= old.over(0.04).details["over"] <= most
     for q in (0.1, 0.9):
-        assert np.isclose(moved.quantile(q), fresh.quantile(q), rtol=0.008, equal_nan=True)
+        assert np.isclose(old.quantile(q), fresh.quantile(q), rtol=0.008, equal_nan=True)
     clock.advance(400.0)
-    assert moved.measure(0.9).n == 0  # what was carried leaves the window as ever
+    assert old.measure(0.9).n == 0  # what was counted leaves the window as ever
 
 
 def test_what_was_counted_before_a_move_stays_mergeable() -> None:
     clock = ManualClock(NOW)
     old, new = (LatencyBudget({0.99: limit}, clock=clock) for limit in (0.05, 0.06))
     old.observe_many([0.055] * 100)
-    moved = new.carrying(old)
-    moved.observe_many([0.065] * 10)
-    both = moved + LatencyBudget.from_json(moved.to_json(), clock=clock)
+    old.take_limits(new)
+    old.observe_many([0.065] * 10)
+    both = old + LatencyBudget.from_json(old.to_json(), clock=clock)
     assert both.over(0.06).details["over"] == 20
     assert both.totals["requests"] == 220
 
@@ -72,9 +76,56 @@ def test_an_slo_moves_exactly(period: Any) -> None:
         for budget in (old, fresh):
             budget.observe_counts(good=1_000, bad=bad)
         clock.advance(timedelta(hours=5))
-    moved = new.carrying(old)
-    assert moved == fresh
-    assert moved().to_dict() == fresh().to_dict()
+    old.take_limits(new)
+    assert old == fresh
+    assert old().to_dict() == fresh().to_dict()
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_nothing_is_lost_and_nobody_stumbles_while_limits_move() -> None:
+    budget = LatencyBudget({0.5: 0.01, 0.99: 0.08}, clock=ManualClock(NOW))
+    others = [
+        LatencyBudget(limits, clock=ManualClock(NOW))
+        for limits in ({0.9: 0.04}, {0.5: 0.01, 0.9: 0.02, 0.99: 0.08})
+    ]
+    done = threading.Event()
+
+    def serve() -> int:
+        for _ in range(20_000):
+            with budget.timed():
+                pass
+        return 20_000
+
+    def read() -> int:
+        read = 0
+        while not done.is_set():
+            assert budget().severity is not None
+            budget.measure()
+            LatencyBudget.from_json(budget.to_json())
+            read += 1
+        return read
+
+    def move() -> None:
+        while not done.is_set():
+            for other in others:
+                budget.take_limits(other)
+
+    with ThreadPoolExecutor(4) as pool:
+        reader, mover = pool.submit(read), pool.submit(move)
+        sent = sum(each.result() for each in [pool.submit(serve), pool.submit(serve)])
+        done.set()
+        assert reader.result() > 0
+        mover.result()
+    assert budget.totals["requests"] == budget.measure(0.9).n == sent
 
 
 def test_a_limit_on_the_unit_cost_moves_exactly() -> None:
@@ -83,7 +134,8 @@ def test_a_limit_on_the_unit_cost_moves_exactly() -> None:
     for budget in (old, fresh):
         for cents in (1, 2, 3) * 400:
             budget.observe(cents * Money("0.000005 USD"))
-    assert new.carrying(old)().to_dict() == fresh().to_dict()
+    old.take_limits(new)
+    assert old().to_dict() == fresh().to_dict()
 
 
 def test_a_stream_moves_part_by_part() -> None:
@@ -94,9 +146,9 @@ def test_a_stream_moves_part_by_part() -> None:
         stream.item()
         clock.advance(0.05)
         stream.item()
-    moved = StreamLatency(first={0.95: 0.4}, total={0.9: 5.0}, clock=clock).carrying(old)
-    assert moved["first"].over(0.4).details["over"] == 1
-    assert moved["total"].totals["requests"] == 0
+        old.take_limits(StreamLatency(first={0.95: 0.4}, total={0.9: 5.0}, clock=clock))
+    assert old["first"].over(0.4).details["over"] == 1
+    assert old["total"].totals["requests"] == 0
 
 
 @pytest.mark.parametrize(
@@ -115,4 +167,5 @@ def test_a_stream_moves_part_by_part() -> None:
 )
 def test_another_window_is_refused(one: Any, other: Any) -> None:
     with pytest.raises(ConfigurationError, match="other = "):
-        one.carrying(other)
+        one.take_limits(other)
+    assert not one.fits(other)
