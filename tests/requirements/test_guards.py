@@ -459,6 +459,81 @@ def test_a_cap_moves_and_what_was_spent_stays() -> None:
         call.settle("0 EUR")
 
 
+def test_the_bill_of_another_service_is_another() -> None:
+    cost = {"cap": "500 USD", "window": "day"}
+    guards = build(document(cost=cost, respond=[{"when": "cost", "do": "alert"}]))
+    assert guards.cost is not None
+    with guards.cost.reserve("500 USD") as call:
+        call.dispatched()
+        call.settle("500 USD")
+    (alert,) = guards.decide()
+    wanted = document(service="abuse", cost=cost, respond=[{"when": "cost", "do": "alert"}])
+    report = guards.reload(wanted)
+    assert report.begun == (
+        "cost: another service has a bill of its own",
+        "respond: the service is another",
+    )
+    (resolved,) = guards.decide()  # nobody asks for the old service any more
+    assert (resolved.action, resolved.key) == (Action.RESOLVE, alert.key)
+    assert guards.check().severity is Severity.OK
+
+
+RETRAIN = {"when": "drift", "do": "retrain", "cooldown": "7 d"}
+ALERT = {"when": "drift", "do": "alert"}
+
+
+def drifted(guards: Guards, shift: float, clock: ManualClock) -> list[Decision]:
+    assert guards.drift is not None
+    clock.advance(60)
+    guards.drift.profile.take()
+    guards.drift.profile.observe_many(rows(shift=shift))
+    return guards.decide()
+
+
+def test_a_rule_that_changes_leaves_the_other_episodes_open_and_keeps_its_cooldown() -> None:
+    clock = ManualClock(NOON)
+    drift = {"tolerance": 0.1}
+    guards = build(document(drift=drift, respond=[ALERT, RETRAIN]), clock=clock)
+    alert, retrain = drifted(guards, 1.0, clock)
+    changed = {**RETRAIN, "for": 2}
+    report = guards.reload(document(drift=drift, respond=[ALERT, changed]))
+    assert report.kept == ("drift", "respond, alert")
+    assert report.begun == ("respond, retrain: its condition is another",)
+    assert [drifted(guards, 1.0, clock) for _ in range(3)] == [[], [], []]  # it cools down
+    (resolved,) = drifted(guards, 0.0, clock)
+    assert (resolved.action, resolved.key) == (Action.RESOLVE, alert.key)
+    clock.advance(7 * 86_400)
+    assert drifted(guards, 1.0, clock)[0].action is Action.ALERT
+    (again,) = drifted(guards, 1.0, clock)
+    assert (again.action, again.key == retrain.key) == (Action.RETRAIN, False)
+
+
+@pytest.mark.parametrize(
+    "after", [[RETRAIN], [], [{**ALERT, "severity": "WARN"}], [{**ALERT, "for": 3}]]
+)
+def test_an_alert_that_nobody_goes_on_with_is_resolved(after: list[Any]) -> None:
+    clock = ManualClock(NOON)
+    guards = build(document(drift={"tolerance": 0.1}, respond=[ALERT]), clock=clock)
+    (alert,) = drifted(guards, 1.0, clock)
+    guards.reload(document(drift={"tolerance": 0.1}, respond=after))
+    resolved, *_ = guards.decide()
+    assert (resolved.action, resolved.key) == (Action.RESOLVE, alert.key)
+    assert "no response asks for it any more" in resolved.reason
+
+
+def test_a_limit_of_a_rule_leaves_its_episode_open() -> None:
+    clock = ManualClock(NOON)
+    guards = build(document(drift={"tolerance": 0.1}, respond=[ALERT]), clock=clock)
+    (alert,) = drifted(guards, 1.0, clock)
+    named = {"when": "drift", "do": "alert", "severity": "WARN"}  # so both have longer names
+    report = guards.reload(
+        document(drift={"tolerance": 0.1}, respond=[named, {**ALERT, "cooldown": "1 h"}])
+    )
+    assert report.kept == ("drift", "respond, alert on drift at BREACH")
+    told = drifted(guards, 0.0, clock)
+    assert [(each.action, each.key) for each in told] == [(Action.RESOLVE, alert.key)]
+
+
 def test_the_lines_of_drift_move_and_the_rows_stay() -> None:
     guards = build(document(drift={"tolerance": 0.1}))
     assert guards.drift is not None

@@ -74,7 +74,7 @@ MISTAKES = [
     ("drift: {}\nrespond:\n  - {when: drift, do: alert, for: 0}", 5, "respond[0].for", "0", "a number of evaluations in a row"),
     ("drift: {}\nrespond:\n  - {when: drift, do: retrain, cooldown: weekly}", 5, "respond[0].cooldown", "'weekly'", SECONDS),
     ("drift: {}\nrespond: {when: drift, do: alert}", 4, "respond", "{'when': 'drift', 'do': 'alert'}", "a list"),
-    ("drift: {}\nrespond:\n  - {when: drift, do: alert}\n  - {when: drift, do: alert}", 4, "respond", "['alert on drift', 'alert on drift']", "of different names"),
+    ("drift: {}\nrespond:\n  - {when: drift, do: alert}\n  - {when: drift, do: alert}", 6, "respond[1]", "'alert on drift at BREACH'", "of another action, when or severity than respond[0]"),
     ("rollout: {stages: [5 %, 1 %]}", 3, "rollout.stages", "['5 %', '1 %']", "rising shares"),
     ("rollout:\n  stages:\n    - 1 %\n    - 150 %", 6, "rollout.stages[1]", "'150 %'", SHARE),
     ("rollout: {rollback_on_error: 'yes'}", 3, "rollout.rollback_on_error", "'yes'", "true or false"),

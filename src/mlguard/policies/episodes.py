@@ -34,6 +34,7 @@ class Rung(NamedTuple):
         changes: Which of the last evaluations began or ended an episode, as bits.
         flaps: Whether it begins and ends so often that it may only alert.
         subject: What the episode is about, from its first decision on.
+        key: Of the episode, from its first decision on: another policy may go on with it.
         stamp: What the clock said when the newest event time came; None without event times.
     """
 
@@ -44,6 +45,7 @@ class Rung(NamedTuple):
     changes: int = 0
     flaps: bool = False
     subject: tuple[tuple[str, str], ...] = ()
+    key: str = ""
     stamp: float | None = None
 
 
@@ -97,8 +99,12 @@ class Rules:
                     decisions.append(
                         self._decision(self.responses[place], old, Action.RESOLVE, asked)
                     )
-                rungs[place] = rung._replace(told=False, acted=False, subject=())
+                rungs[place] = rung._replace(told=False, acted=False, subject=(), key="")
         return tuple(rungs), decisions
+
+    def closed(self, response: Response, rung: Rung, now: float) -> Decision:
+        """Resolve an episode that nobody goes on with."""
+        return self._decision(response, rung, Action.RESOLVE, Asked({}, now, {}, frozenset()))
 
     def firing(self, rungs: Sequence[Rung]) -> frozenset[str]:
         """Name the responses that fire."""
@@ -131,7 +137,7 @@ class Rules:
         changes = ((rung.changes << 1) | changed) & ((1 << _CHANGES) - 1)
         share = sum(w for place, w in enumerate(_WEIGHTS) if changes >> place & 1) / _CHANGES
         flaps = share > self.flapping[0 if rung.flaps else 1]
-        return Rung(held, rung.taken, rung.told, rung.acted, changes, flaps, rung.subject, stamp)
+        return rung._replace(held=held, changes=changes, flaps=flaps, stamp=stamp)
 
     def _open(
         self, response: Response, rung: Rung, asked: Asked, decisions: list[Decision]
@@ -139,8 +145,10 @@ class Rules:
         """Take the action of an episode, or keep it for later."""
         alert = response.action is Action.ALERT
         why_not = self.withheld(response, rung, asked)
-        if not rung.subject:
-            rung = rung._replace(subject=tuple(sorted(_common(_named(response, asked)).items())))
+        if not rung.key:
+            subject = _common(_named(response, asked))
+            key = digest([self.digest, response.name, subject, rung.held.start])
+            rung = rung._replace(subject=tuple(sorted(subject.items())), key=key)
         if not why_not:
             decisions.append(self._decision(response, rung, response.action, asked))
             times = (*rung.taken, asked.now)
@@ -201,13 +209,12 @@ class Rules:
         why_not: str = "",
     ) -> Decision:
         named = _named(response, asked)
-        subject = dict(rung.subject)
         start = rung.held.start
         told = "; ".join(map(told_of, named))
         since = "" if start is None else f" since {iso(start)}"
         reason = f"{response.name}: {response.condition}{since}: {told}"
         if action is Action.RESOLVE:
-            reason = f"{response.name} is over: {told}"
+            reason = f"{response.name} is over: {told or 'no response asks for it any more'}"
         because: dict[str, Any] = {"response": response.name, "since": start}
         if why_not:
             because |= {"withheld": str(response.action), "why": why_not}
@@ -218,15 +225,33 @@ class Rules:
         return Decision(
             action,
             reason,
-            subject=subject,
+            subject=dict(rung.subject),
             at=asked.now,
-            key=digest([self.digest, response.name, subject, start]),
+            key=rung.key,
             verdicts=(*named, *asked.needs.get(response.name, ())),
             because=(because,),
             policy_digest=self.digest,
             state_digest=digest(rung),
             version=library_version(),
         )
+
+
+def taken_over(
+    old: Sequence[tuple[Response, Rung]], responses: Sequence[Response]
+) -> tuple[list[Rung], list[tuple[Response, Rung]]]:
+    """Match responses with those of an earlier policy: give their rungs, and who is left over."""
+    left = list(old)
+    rungs = []
+    for response in responses:
+        found = [pair for pair in left if pair[0].judges_as(response)]
+        if found:
+            pair = next((each for each in found if each[0].name == response.name), found[0])
+            left.remove(pair)
+            rungs.append(pair[1])
+            continue
+        alike = [rung.taken for each, rung in old if each.action == response.action]
+        rungs.append(Rung(taken=tuple(sorted({at for taken in alike for at in taken}))))
+    return rungs, left
 
 
 def told_of(verdict: Verdict) -> str:
@@ -252,6 +277,7 @@ def rung_from(record: Mapping[str, Any]) -> Rung:
         whole("state", record["changes"]),
         flaps,
         tuple((str(name), str(value)) for name, value in record["subject"]),
+        str(record["key"]),
         None if stamp is None else moment("state", stamp),
     )
 

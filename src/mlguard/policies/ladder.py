@@ -20,6 +20,7 @@ from mlguard.policies.episodes import (
     digest,
     rung_from,
     rung_to,
+    taken_over,
     told_of,
 )
 from mlguard.policies.persistence import believable
@@ -263,6 +264,28 @@ class ResponsePolicy(Locked):
         except (KeyError, TypeError) as error:
             raise refusal("state", state, f"whole: {error!r}") from None
         return other
+
+    def hand_over(self, heir: ResponsePolicy | None) -> list[Decision]:
+        """Give what is remembered to the policy that takes this one's place.
+
+        A response of the same action and condition goes on with its episode, under its key. Another
+        one takes over when its action was taken, so that cool-downs hold, and begins anew.
+
+        Args:
+            heir: Of the same subject, and asked from now on; None where nobody is.
+
+        Returns:
+            The RESOLVE of each open alert that nobody goes on with.
+        """
+        now = moment("clock()", self.clock())
+        with self._lock:
+            pairs = list(zip(self.responses, self._state, strict=True))
+            verdicts = self._verdicts
+        rungs, left = taken_over(pairs, () if heir is None else heir.responses)
+        if heir is not None:
+            with heir._lock:
+                heir._state, heir._verdicts = tuple(rungs), verdicts
+        return [self._rules.closed(*pair, now) for pair in left if pair[1].told]
 
     def __repr__(self) -> str:
         return f"<ResponsePolicy {self.digest}: {', '.join(each.name for each in self.responses)}>"

@@ -138,6 +138,13 @@ class Response:
             found = self.unknown == "fire"
         return found, newest
 
+    def judges_as(self, other: Response) -> bool:
+        """Tell whether another has the same action and condition, so that its memory fits."""
+        mine, theirs = (
+            (each.action, dict(each.bad), each.terms, each.unknown) for each in (self, other)
+        )
+        return mine == theirs
+
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as plain JSON: of `needs` the names."""
         terms = {name: getattr(self.terms, name) for name in ("k", "of", "every", "for_", "keep")}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlguard.policies.ladder import ResponsePolicy
     from mlguard.protocols import Check, Clock, Sink
     from mlguard.requirements.model import Requirements
-    from mlguard.values import Verdict
+    from mlguard.values import Decision, Verdict
 
 T = TypeVar("T")
 
@@ -72,6 +72,7 @@ class Running:
         wanted: The document.
         checks: By name, each with its name and the service on its verdicts.
         moves: Meters that go on counting, each with one whose limits it takes.
+        hands: The policy of responses before, where it is another, and who goes on with it.
         kept: Names of the meters that went on counting.
         begun: Of those that began anew, each with why.
     """
@@ -85,13 +86,15 @@ class Running:
     performance: Outcomes | None = None
     respond: ResponsePolicy | None = None
     moves: tuple[tuple[Any, Any], ...] = ()
+    hands: tuple[ResponsePolicy, ResponsePolicy | None] | None = None
     kept: tuple[str, ...] = ()
     begun: tuple[str, ...] = ()
 
-    def move(self) -> None:
-        """Let the meters that go on counting take their new limits."""
+    def move(self) -> list[Decision]:
+        """Let what goes on take its new limits; resolve alerts that nobody goes on with."""
         for meter, other in self.moves:
             meter.take_limits(other)
+        return [] if self.hands is None else self.hands[0].hand_over(self.hands[1])
 
     @property
     def checks(self) -> dict[str, Check]:
@@ -138,6 +141,7 @@ def built(wanted: Requirements, given: Given, before: Running | None = None) -> 
         "drift": builder.drift(),
         "performance": builder.performance(),
         "respond": builder.respond(),
+        "hands": builder.hands,
     }
     parts |= {name: tuple(getattr(builder, name)) for name in ("moves", "kept", "begun")}
     return Running(wanted, **parts)
@@ -146,13 +150,14 @@ def built(wanted: Requirements, given: Given, before: Running | None = None) -> 
 class _Builder:
     """Keeps what goes on from before. Not thread-safe: it builds once."""
 
-    __slots__ = ("before", "begun", "given", "kept", "moves", "wanted")
+    __slots__ = ("before", "begun", "given", "hands", "kept", "moves", "wanted")
 
     def __init__(self, wanted: Requirements, given: Given, before: Running | None) -> None:
         self.wanted = wanted
         self.given = given
         self.before = before
         self.moves: list[tuple[Any, Any]] = []
+        self.hands: tuple[ResponsePolicy, ResponsePolicy | None] | None = None
         self.kept: list[str] = []
         self.begun: list[str] = []
 
@@ -170,12 +175,8 @@ class _Builder:
 
     def _same(self, section: str) -> bool:
         """Tell whether a section is as before."""
-        wanted, before = self.wanted, None if self.before is None else self.before.wanted
-        return (
-            before is not None
-            and before.service == wanted.service
-            and getattr(before, section) == getattr(wanted, section)
-        )
+        before = None if self.before is None else self.before.wanted
+        return before is not None and getattr(before, section) == getattr(self.wanted, section)
 
     def counting(self, name: str, section: str, new: Any) -> Any:
         """Keep the counts of a budget whose windows are the same."""
@@ -199,11 +200,13 @@ class _Builder:
         new = section.budget(name, store=given.store, sinks=given.sinks, clock=given.clock)
 
         def carry(was: CostBudget) -> CostBudget | None:
-            if self._same("cost"):
+            if self._same("cost") and self._same("service"):
                 return was
             return new if new is not None and was.account(None) == new.account(None) else None
 
-        made: CostBudget = self._noted("cost", new, carry, "its window or currency is another")
+        why = "its window or currency is another"
+        why = why if self._same("service") else "another service has a bill of its own"
+        made: CostBudget = self._noted("cost", new, carry, why)
         return made
 
     def drift(self) -> DriftGuard | None:
@@ -237,14 +240,25 @@ class _Builder:
         return made
 
     def respond(self) -> ResponsePolicy | None:
-        """Keep the episodes while the responses are the same."""
+        """Keep the episodes of responses that are the same, and the cool-downs of the others."""
         new = self.wanted.policy(self.given.clock)
-
-        def carry(was: ResponsePolicy) -> ResponsePolicy | None:
-            return was if new is not None and was.digest == new.digest else None
-
-        made: ResponsePolicy | None = self._noted("respond", new, carry, "it is another")
-        return made
+        was = None if self.before is None else self.before.respond
+        if was is None:
+            self.begun += ["respond"] * (new is not None)
+        elif not self._same("service"):
+            self.hands = was, None
+            self.begun += ["respond: the service is another"] * (new is not None)
+        elif new is not None and was.digest == new.digest:
+            self.kept.append("respond")
+            return was
+        else:
+            self.hands = was, new
+            for each in () if new is None else new.responses:
+                if any(map(each.judges_as, was.responses)):
+                    self.kept.append(f"respond, {each.name}")
+                else:
+                    self.begun.append(f"respond, {each.name}: its condition is another")
+        return new
 
 
 def sinks_of(sinks: Sequence[Sink], ledger: Ledger | None) -> tuple[Sink, ...]:

@@ -202,10 +202,10 @@ class Guards(Locked):
             given["cost"] = Verdict("cost", Severity.UNKNOWN, failed, at=self._given.clock())
         own = [each for each in self.verdicts() if each.name not in given]
         found = [*own, *given.values()]
-        policy = self.respond
-        decisions = [] if policy is None else policy.decide(*found)
-        with self._lock:
-            decisions, self._owed = [*self._owed, *decisions], []
+        with self._lock:  # which a reload waits for
+            policy = self.respond
+            decisions = [*self._owed, *([] if policy is None else policy.decide(*found))]
+            self._owed = []
         try:
             deliver(decisions, *self._given.sinks)
         except ExceptionGroup:
@@ -365,7 +365,7 @@ class Guards(Locked):
                 return False
             at = self._given.clock()
             self._stamps |= dict.fromkeys(running.checks.keys() - before.checks.keys(), at)
-            running.move()
+            self._owed += running.move()
             self._running, self._refused = running, ""
             followers = list(self._followers)
         for follower in followers:

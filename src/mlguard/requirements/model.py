@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -186,10 +186,11 @@ class Requirements(Section):
         if not self.respond:
             return None
         actions = [rule.do for rule in self.respond]
-        names = [
-            rule.do if actions.count(rule.do) == 1 else f"{rule.do} on {' and '.join(rule.when)}"
-            for rule in self.respond
-        ]
+        names = _named(self.respond)
+        for place, name in enumerate(names):
+            if (first := names.index(name)) < place:
+                allowed = f"of another action, when or severity than respond[{first}]"
+                raise refusal(f"respond[{place}]", name, allowed)
         responses = []
         for place, rule in enumerate(self.respond):
             others = sorted({*actions} - {rule.do})
@@ -205,6 +206,21 @@ class Requirements(Section):
     def explain(self) -> str:
         """Say what the document means, in a line for each requirement."""
         return "\n".join([*explained(self), *self._notes])
+
+
+def _named(rules: Sequence[Rule]) -> list[str]:
+    """Name rules by what they do, and as far as that takes it to tell them apart, when."""
+    names = [rule.do for rule in rules]
+    more = (
+        [f" on {' and '.join(rule.when)}" for rule in rules],
+        [f" at {rule.severity}" for rule in rules],
+    )
+    for words in more:
+        names = [
+            name if names.count(name) == 1 else name + word
+            for name, word in zip(names, words, strict=True)
+        ]
+    return names
 
 
 def _mistake(path: Path, says: str, source: str, lines: Lines) -> Mistake:
