@@ -36,7 +36,8 @@ if TYPE_CHECKING:
         StateConflict,
         UnknownCost,
     )
-    from mlguard.governance.approvals import Approvals, approved
+    from mlguard.governance.approval_check import approved
+    from mlguard.governance.approvals import Approvals
     from mlguard.governance.documents import model_card, runbook
     from mlguard.governance.ledger import Ledger
     from mlguard.governance.requests import ApprovalRequest, Principal, Quorum
@@ -173,7 +174,8 @@ _HOMES = {
         "BudgetExceeded ConfigurationError GuardBreached GuardUnknown LedgerCorrupted "
         "MissingDependencyError MlguardError StateConflict UnknownCost"
     ),
-    "governance.approvals": "Approvals approved",
+    "governance.approval_check": "approved",
+    "governance.approvals": "Approvals",
     "governance.documents": "model_card runbook",
     "governance.ledger": "Ledger",
     "governance.requests": "ApprovalRequest Principal Quorum",

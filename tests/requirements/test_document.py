@@ -130,7 +130,7 @@ def test_every_line_of_its_explanation_is_a_requirement() -> None:
         "unit_cost: at most 12.00 USD for a million inferences",
         "cost: at most 500.00 USD in a calendar day of Europe/Berlin; while the store is down nothing is spent; a call that never settled is charged all that was reserved for it",
         "drift: warns beyond 0.1 and breaches beyond 0.3 standard deviations; amount, score must have enough rows",
-        "performance: average_precision at least 0.62, a candidate at most 0.002 worse than the champion; labels come after 45 d; its verdict is given to decide()",
+        "performance: average_precision proven to be at least 0.62, a candidate at most 0.002 worse than the champion; labels come after 45 d; its verdict is given to decide()",
         "alert: when drift is BREACH for 3 evaluations in a row",
         "retrain: when drift and performance are BREACH, at most every 7 d",
         "rollout: 1 %, 5 %, 25 %, 50 % for 10 min each; more errors than the baseline stop it, falsely in at most 5 % of rollouts; promoted once proven below 2 times the baseline's errors; at most 50,000 requests before a proof",

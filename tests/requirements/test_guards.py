@@ -16,13 +16,10 @@ from mlguard import (
     ConfigurationError,
     Decision,
     ErrorBudget,
-    GuardBreached,
     Guards,
-    GuardUnknown,
     LatencyBudget,
     Ledger,
     MemoryStore,
-    Principal,
     Reference,
     Requirements,
     Severity,
@@ -344,28 +341,26 @@ def test_a_guardrail_of_the_document_has_its_ceiling() -> None:
     assert (guardrail.name, guardrail.margin, guardrail.ceiling) == ("no board", 1.5, 0.3)
 
 
-def test_a_rollout_wants_the_approval_that_the_document_asks_for() -> None:
-    clock, store = ManualClock(NOON), MemoryStore()
-    guards = build(WHOLE, clock=clock, store=store)
-    with pytest.raises(ConfigurationError, match=r"approval = None: .*approvals\.production"):
-        guards.rollout("7")
-    assert guards.rollout("7", environment="staging").phase == "pending"
-    for typo in ("prod", "Production", "prodution"):
-        with pytest.raises(ConfigurationError, match="did you mean 'production'"):
-            guards.rollout("7", environment=typo)
-    people = {"a": Principal("ada", ("risk",)), "b": Principal("bo", ("platform",))}
-    approvals = guards.approvals("production", authenticate=people.get)
-    assert (approvals.quorum.votes, approvals.quorum.roles) == (2, ("risk", "platform"))
-    with pytest.raises(GuardUnknown):
-        guards.rollout("7", approval=ScriptedCheck("UNKNOWN"))
-    with pytest.raises(GuardBreached):
-        guards.rollout("7", approval=ScriptedCheck("BREACH"))
-    engine = guards.rollout("7", approval=ScriptedCheck("OK"))
-    engine.observe("canary", requests=5)
-    again = guards.rollout("7", state=engine.state())
-    assert again.state() == engine.state()
-    with pytest.raises(ConfigurationError, match="environment = 'moon'"):
-        guards.approvals("moon", authenticate=people.get)
+def test_a_verdict_that_nobody_supplies_goes_stale() -> None:
+    clock = ManualClock(NOON)
+    floor = {"metric": "average_precision", "floor": 0.62, "labels_after": "45 d"}
+    guards = build(document(performance=floor, latency={"p99": "50 ms"}), clock=clock)
+    fresh = guards.stale(after=3_600.0)
+    clock.advance(4_000)
+    guards.check()
+    verdict = fresh()
+    assert (verdict.severity, verdict.reason) == (
+        Severity.BREACH,
+        "not asked lately: performance",
+    )
+    guards.decide(guard(measured("performance", 0.7, n=900), at_least(0.62))())
+    assert fresh().ok
+    rule = {"when": ["estimated performance"], "do": "alert"}
+    guards.reload(document(performance={**floor, "labels_after": None}, respond=[rule]))
+    assert fresh().ok
+    clock.advance(4_000)
+    guards.decide()
+    assert fresh().reason == "not asked lately: estimated performance"
 
 
 # reload
@@ -711,3 +706,9 @@ def test_a_middleware_takes_guards_or_meters() -> None:
     guards = build(document(latency={"p99": "50 ms"}))
     with pytest.raises(ConfigurationError, match="guards = "):
         GuardMiddleware(app, guards=guards, errors=ErrorBudget(0.99))
+    with pytest.raises(ConfigurationError, match=r"guards = .*Guards\.build"):
+        GuardMiddleware(app, guards=guards.requirements)  # type: ignore[arg-type]
+    drift = build(document(drift={}))
+    with pytest.raises(ConfigurationError, match=r"check = None: .*guards\.check"):
+        GuardMiddleware(app, guards=drift, on_breach="reject")
+    assert GuardMiddleware(app, guards=drift, on_breach="reject", check=drift.check)

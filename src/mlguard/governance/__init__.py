@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlguard.governance.approvals import Approvals, approved
+from mlguard.governance.approval_check import approved
+from mlguard.governance.approvals import Approvals
 from mlguard.governance.chain import Receipt
 from mlguard.governance.digests import (
     digest_bytes,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlguard.arguments import instances, name_of, refusal
@@ -255,19 +254,21 @@ class Approvals:
         given = {"action": action, "environment": environment}
         given |= {"policy_digest": policy_digest, "subject_digest": subject_digest}
         while True:
-            verdict, log, version = self._verdict(_request(request))
-            if log is not None and verdict.ok:
-                differs = self._fits(request, given)
-                verdict = verdict if differs is None else differs
+            verdict, log, version = self._verdict(_request(request), given)
             used = Event("use", at=self.clock())
             consumes = consume and log is not None and verdict.ok
             if log is None or not consumes or self._kept.save(self._kept.then(log, used), version):
                 self._recorded(request, used, verdict, consumed=consumes, now=given)
                 return verdict.raise_for_breach()
 
-    def verdict(self, request: ApprovalRequest) -> Verdict:
-        """Judge where a request stands; `approved` makes a check of it."""
-        return self._verdict(_request(request))[0]
+    def verdict(self, request: ApprovalRequest, *, now: Mapping[str, str] | None = None) -> Verdict:
+        """Judge where a request stands; `approved` makes a check of it.
+
+        Args:
+            request: What was asked for.
+            now: What is about to be done, as the arguments of `use`; compared with it where given.
+        """
+        return self._verdict(_request(request), now)[0]
 
     def history(self, request: ApprovalRequest) -> tuple[Event, ...]:
         """Give all that happened to a request, oldest first.
@@ -310,7 +311,9 @@ class Approvals:
             return "the request has expired"
         return "" if self._kept.is_newest(request) else "the request was superseded"
 
-    def _verdict(self, request: ApprovalRequest) -> tuple[Verdict, Log | None, int]:
+    def _verdict(
+        self, request: ApprovalRequest, now: Mapping[str, str] | None = None
+    ) -> tuple[Verdict, Log | None, int]:
         try:
             log, version = self._kept.load(request)
             current = self._kept.is_newest(request)
@@ -318,7 +321,9 @@ class Approvals:
             return verdict_of(request, Severity.BREACH, f"forged: {error}"), None, 0
         if log is None:
             return verdict_of(request, Severity.UNKNOWN, "nobody asked for it"), None, 0
-        return judged(log, self.quorum, self.clock(), current=current), log, version
+        verdict = judged(log, self.quorum, self.clock(), current=current)
+        differs = self._fits(request, now) if now is not None and verdict.ok else None
+        return verdict if differs is None else differs, log, version
 
     def _fits(self, request: ApprovalRequest, now: Mapping[str, str]) -> Verdict | None:
         """Compare what is about to be done with what was approved; None where it is the same."""
@@ -354,43 +359,6 @@ class Approvals:
         if self.record is not None:
             about = {"kind": "approval", "name": self.name, "version": library_version()}
             self.record({**facts, **about})
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A check of where a request stands. Thread-safe if the approvals are."""
-
-    request: ApprovalRequest
-    votes: Approvals
-
-    @property
-    def name(self) -> str:
-        """Of its verdicts."""
-        return f"approval of {self.request.action}"
-
-    def __call__(self) -> Verdict:
-        try:
-            return self.votes.verdict(self.request)
-        except Exception as error:  # noqa: BLE001 -- a store may fail in any way
-            return crashed(self.name, error)
-
-
-def approved(request: ApprovalRequest, votes: Approvals) -> Approved:
-    """Make a check: whether a request is approved by the votes that are in now.
-
-    OK with the quorum, UNKNOWN while votes are missing, BREACH once it is rejected or over. It says
-    nothing of what is about to go out: `Approvals.use` compares that, too.
-
-    Args:
-        request: What is asked for.
-        votes: Where they are cast.
-
-    Raises:
-        ConfigurationError: An argument is not of its kind.
-    """
-    if not isinstance(votes, Approvals):
-        raise refusal("votes", votes, "Approvals")
-    return Approved(_request(request), votes)
 
 
 def _request(request: ApprovalRequest) -> ApprovalRequest:

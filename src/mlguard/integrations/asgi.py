@@ -51,7 +51,8 @@ class GuardMiddleware(Edge[App]):
             the app, which is what enforces the cap.
         payer: Gives who pays for a request, from its scope, where `cost` has a cap per key.
         check: Asked before each request where `on_breach` is given. By default the worst of
-            `latency` and `errors`. A kill switch is a check, too.
+            `latency` and `errors`, also of `guards`: drift and cost are no reason to reject every
+            request. Pass `guards.check` for all of them. A kill switch is a check, too.
         on_breach: What a BREACH does. None: nothing. "header": the answer says
             `mlguard-severity: BREACH`. "reject": the guard answers 503 with `Retry-After`. A
             callable is called with the verdict, once for each evaluation. UNKNOWN does nothing.

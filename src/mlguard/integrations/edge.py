@@ -230,7 +230,9 @@ class Edge(Locked, Generic[A]):
         given = [self.latency, self.errors] if check is None else [check]
         checks = [checked(each) for each in given if each is not None]
         if not checks:
-            raise refusal("check", check, "given, or latency or errors, since on_breach is")
+            raise refusal(
+                "check", check, "given, such as guards.check, or latency or errors, for on_breach"
+            )
         one = checks[0] if len(checks) == 1 else worst("serving", *checks)
         return one if isinstance(one, Cached) else cached(one, self._every, clock=self.clock)
 
@@ -347,6 +349,8 @@ class Edge(Locked, Generic[A]):
 def _meters_of(guards: Guards | None, *given: Any) -> tuple[Any, ...]:
     if guards is None:
         return given
+    if not callable(getattr(guards, "follow", None)):
+        raise refusal("guards", guards, "Guards, as Guards.build(...) gives")
     if any(each is not None for each in given):
         raise refusal("guards", guards, "given without latency, errors, profile and cost")
     drift = guards.drift

@@ -12,6 +12,7 @@ from mlguard.checks import ask
 from mlguard.errors import ConfigurationError
 from mlguard.performance.outcomes import Outcomes
 from mlguard.policies.guards import guard
+from mlguard.requirements.gates import held
 from mlguard.requirements.watching import DriftGuard
 
 if TYPE_CHECKING:
@@ -110,8 +111,17 @@ class Running:
         section = self.wanted.performance
         limit = None if section is None else section.limit
         if self.performance is not None and limit is not None:
-            found["performance"] = guard(self.performance, limit, name="performance")
+            found["performance"] = guard(self.performance, held(limit), name="performance")
         return {name: check for name, check in found.items() if check is not None}
+
+    @property
+    def elsewhere(self) -> set[str]:
+        """Names of the verdicts that the document needs and that nothing here gives."""
+        section = self.wanted.performance
+        needed: set[str] = {name for rule in self.wanted.respond for name in rule.when}
+        if section is not None and section.limit is not None and section.labels_after is not None:
+            needed.add("performance")
+        return needed - self.checks.keys()
 
     def ask(self, name: str) -> Verdict:
         """Ask one of the checks, by its name in the document."""

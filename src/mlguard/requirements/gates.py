@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlguard.arguments import refusal
 from mlguard.performance.policies import not_worse
 from mlguard.policies.combine import worst
 from mlguard.policies.guards import guard
-from mlguard.values import Measurement
+from mlguard.values import Measurement, Verdict
 
 if TYPE_CHECKING:
-    from mlguard.protocols import Check
+    from mlguard.policies.thresholds import Limits
+    from mlguard.protocols import Check, Policy
     from mlguard.requirements.sections import Performance
 
 
@@ -26,12 +28,23 @@ def gate_of(
     found = list(checks)
     if wanted is not None and wanted.limit is not None:
         reached = _named("achieved", achieved, wanted.metric)
-        found.append(guard(reached, wanted.limit, name=f"{wanted.metric} achieved"))
+        found.append(guard(reached, held(wanted.limit), name=f"{wanted.metric} achieved"))
     if wanted is not None and wanted.not_worse_by is not None:
         moved = _named("change", change, f"{wanted.metric} change")
         policy = not_worse(margin=wanted.not_worse_by)
         found.append(guard(moved, policy, name=f"{wanted.metric} change"))
     return worst("gate", *found)
+
+
+def held(limit: Limits) -> Policy:
+    """Make the policy of a floor or ceiling: it must be proven, where there is an interval."""
+    proven = replace(limit, proven=True)
+
+    def judge(measurement: Measurement) -> Verdict:
+        bare = measurement.low is None or measurement.high is None
+        return (limit if bare else proven)(measurement)
+
+    return judge
 
 
 def _named(parameter: str, value: object, name: str) -> Measurement:

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from mlguard.arguments import refusal, seconds
-from mlguard.checks import ask
 from mlguard.clocks import unix_clock
 from mlguard.errors import MlguardError
 from mlguard.governance.approvals import Approvals
@@ -18,10 +17,9 @@ from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
 from mlguard.requirements.build import Given, Running, built, refreshed, sinks_of
 from mlguard.requirements.gates import gate_of
-from mlguard.requirements.mistakes import among
 from mlguard.requirements.model import Requirements
+from mlguard.requirements.releasing import engine_of
 from mlguard.requirements.reloading import ReloadReport, read
-from mlguard.rollout.engine import RollbackEngine
 from mlguard.values import Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
@@ -31,12 +29,14 @@ if TYPE_CHECKING:
     from mlguard.budgets.streams import StreamLatency
     from mlguard.budgets.unit_cost import UnitCost
     from mlguard.drift.reference import Reference
+    from mlguard.governance.approval_check import Approved
     from mlguard.governance.approvals import Authenticate
     from mlguard.governance.ledger import Ledger
     from mlguard.performance.outcomes import Outcomes
     from mlguard.policies.ladder import ResponsePolicy
     from mlguard.protocols import Check, Clock, Sink
     from mlguard.requirements.watching import DriftGuard
+    from mlguard.rollout.engine import RollbackEngine
     from mlguard.values import Decision
 
 
@@ -168,6 +168,9 @@ class Guards(Locked):
     def stale(self, *, after: float | timedelta) -> Check:
         """Make a check that breaches when a guard was not asked for longer than `after`.
 
+        So it does when a verdict that the document needs, and that nothing here gives, such as that
+        on a metric which is no mean over rows, was not given to `decide` for so long.
+
         Args:
             after: In seconds or as a timedelta.
         """
@@ -176,7 +179,8 @@ class Guards(Locked):
         def fresh() -> Verdict:
             now = self._given.clock()
             with self._lock:
-                asked = {n: self._stamps.get(n, self._since) for n in self._running.checks}
+                names = [*self._running.checks, *self._running.elsewhere]
+                asked = {name: self._stamps.get(name, self._since) for name in names}
             late = sorted(name for name, at in asked.items() if now - at > most)
             if late:
                 return Verdict("stale", Severity.BREACH, f"not asked lately: {', '.join(late)}")
@@ -202,7 +206,9 @@ class Guards(Locked):
             given["cost"] = Verdict("cost", Severity.UNKNOWN, failed, at=self._given.clock())
         own = [each for each in self.verdicts() if each.name not in given]
         found = [*own, *given.values()]
+        at = self._given.clock()
         with self._lock:  # which a reload waits for
+            self._stamps |= dict.fromkeys(given, at)
             policy = self.respond
             decisions = [*self._owed, *([] if policy is None else policy.decide(*found))]
             self._owed = []
@@ -222,6 +228,9 @@ class Guards(Locked):
     ) -> Check:
         """Make the gate of a candidate: its performance by labels, and checks of your own.
 
+        A floor or ceiling must be kept by the whole interval of what is achieved: UNKNOWN where it
+        contains the line, so that few rows do not pass. Without an interval the value counts.
+
         Args:
             checks: More that must be OK, such as an approval.
             achieved: What the candidate reaches, as `evaluate(...).overall`; needed where the
@@ -240,53 +249,46 @@ class Guards(Locked):
         candidate: str | int | Mapping[str, str | int],
         *,
         environment: str = "production",
-        approval: Check | None = None,
+        approval: Approved | None = None,
+        subject_digest: str | None = None,
         state: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> RollbackEngine:
         """Make the engine that judges a candidate by the document's plan. Its evidence is its own.
 
         Without the approval that the document asks for there is no engine, so that the candidate
-        gets not one request.
+        gets not one request. The engine asks again before each further stage and the promotion: a
+        revoked or expired approval holds it where it stands.
 
         Args:
             candidate: Its version, or what it is as a mapping.
             environment: Where it goes out. One that has no approvals in the document needs none; a
                 name much like one that has is refused.
-            approval: A check that must be OK; needed where the document has `approvals` of the
-                environment.
-            state: What an earlier engine of the candidate remembered; the approval was given to
-                that one, and is not asked again.
+            approval: `approved(request, votes)` of a request to "promote" there, by the digest of
+                this document, with the votes of `approvals`; needed where the document asks.
+            subject_digest: Of what goes out, taken from its bytes now, as `digest_path` gives;
+                needed with an approval.
+            state: What an earlier engine of the candidate remembered. The approval is then first
+                asked at its next stage, and may be by an earlier digest of the document.
             settings: Others of `RollbackEngine`: `baseline`, `budget`, `journal`.
 
         Raises:
-            ConfigurationError: The document has no rollout, or asks for an approval that was not
-                passed.
+            ConfigurationError: The document has no rollout, or an argument is missing or not of its
+                kind.
             GuardUnknown: The approval is pending.
-            GuardBreached: It was refused, or has expired.
+            GuardBreached: It was refused, is over, or is of something else.
         """
-        wanted = self.requirements
-        if wanted.rollout is None:
-            raise refusal("candidate", candidate, "left alone: the document has no rollout")
-        asked = environment in wanted.approvals
-        near = among(environment, [*wanted.approvals])
-        if not asked and "did you mean" in near:
-            raise refusal("environment", environment, f"{near}, or a name less like it")
-        if state is None and asked:
-            if approval is None:
-                allowed = f"given: the document asks for approvals.{environment}"
-                raise refusal("approval", approval, allowed)
-            ask(approval).raise_for_breach()
-        what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
-        engine = RollbackEngine(
-            wanted.rollout.make(),
-            subject={"service": wanted.service, "environment": environment, **what},
+        return engine_of(
+            self.requirements,
+            candidate,
+            environment=environment,
             approval=approval,
+            subject_digest=subject_digest,
+            state=state,
             clock=self._given.clock,
             sinks=self._given.sinks,
             **settings,
         )
-        return engine if state is None else engine.from_state(state)
 
     def approvals(
         self, environment: str, *, authenticate: Authenticate, key: bytes | None = None
@@ -364,7 +366,8 @@ class Guards(Locked):
             if self._running is not before:
                 return False
             at = self._given.clock()
-            self._stamps |= dict.fromkeys(running.checks.keys() - before.checks.keys(), at)
+            new = {*running.checks, *running.elsewhere} - {*before.checks, *before.elsewhere}
+            self._stamps |= dict.fromkeys(new, at)
             self._owed += running.move()
             self._running, self._refused = running, ""
             followers = list(self._followers)

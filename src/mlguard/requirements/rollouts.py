@@ -75,8 +75,8 @@ class Rollout(Section):
     max_duration: Duration | None = Field(None, description="After it the rollout ends.")
     blast_radius: Radius | None = Field(None, description="How much may be touched before a proof.")
 
-    def make(self) -> RollbackPlan:
-        """Make the plan."""
+    def make(self, *, approved: bool = False) -> RollbackPlan:
+        """Make the plan; `approved` if it needs an approval, which is then asked at each stage."""
         if not self.stages or sorted({*self.stages}) != [*self.stages]:
             shares = [quantity(each, "share") for each in self.stages]
             raise refusal("stages", shares, "one or more, rising shares, such as [1 %, 10 %, 50 %]")
@@ -87,6 +87,7 @@ class Rollout(Section):
             guardrails=[*errors, *(each.make() for each in self.guardrails)],
             alpha=self.alpha,
             blast_radius=BlastRadius(**radius),
+            approvals=[*range(1, len(self.stages)), "promote"] if approved else [],
             bake=self.bake,
             max_duration=self.max_duration,
         )

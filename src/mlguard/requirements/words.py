@@ -91,6 +91,7 @@ def _performance(performance: Performance) -> str:
         said.append(f"at least {performance.floor:g}")
     if performance.ceiling is not None:
         said.append(f"at most {performance.ceiling:g}")
+    said = [f"proven to be {line}" for line in said]
     if performance.not_worse_by is not None:
         said.append(f"a candidate at most {performance.not_worse_by:g} worse than the champion")
     late = performance.labels_after

@@ -32,6 +32,7 @@ from mlguard import (
     Splitter,
     SqliteStore,
     Verdict,
+    approved,
     checkout,
 )
 from mlguard.governance import digest_json, digest_path
@@ -205,7 +206,11 @@ def turn() -> str:
         with checkout(
             house.store,
             f"rollout of {folder.name}",
-            lambda: house.guards.rollout(subject, approval=lambda: house.desk.verdict(request)),
+            lambda: house.guards.rollout(
+                subject,
+                approval=approved(request, house.desk),
+                subject_digest=digest_path(folder),
+            ),
         ) as engine:
             now = house.desk.clock()
             first, last = np.searchsorted(flights()["due"], [now / 60, (now + HOUR) / 60])

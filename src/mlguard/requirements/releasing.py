@@ -1,0 +1,80 @@
+"""The engine of a candidate's rollout, once the people whom the document names have approved it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlguard.arguments import refusal
+from mlguard.governance.approval_check import Approved, approved
+from mlguard.requirements.mistakes import among
+from mlguard.rollout.engine import RollbackEngine
+
+if TYPE_CHECKING:
+    from mlguard.requirements.model import Requirements
+
+
+def engine_of(
+    wanted: Requirements,
+    candidate: str | int | Mapping[str, str | int],
+    *,
+    environment: str,
+    approval: Approved | None,
+    subject_digest: str | None,
+    state: Mapping[str, Any] | None,
+    **settings: Any,
+) -> RollbackEngine:
+    """Make the engine; see `Guards.rollout`."""
+    if wanted.rollout is None:
+        raise refusal("candidate", candidate, "left alone: the document has no rollout")
+    check = None
+    if environment in wanted.approvals:
+        check = _checked(wanted, environment, approval, subject_digest, begun=state is not None)
+    else:
+        near = among(environment, [*wanted.approvals])
+        if "did you mean" in near:
+            raise refusal("environment", environment, f"{near}, or a name less like it")
+        for parameter, value in (("approval", approval), ("subject_digest", subject_digest)):
+            if value is not None:
+                allowed = f"left out: the document asks for no approvals.{environment}"
+                raise refusal(parameter, value, allowed)
+    what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
+    engine = RollbackEngine(
+        wanted.rollout.make(approved=check is not None),
+        subject={"service": wanted.service, "environment": environment, **what},
+        approval=check,
+        **settings,
+    )
+    return engine if state is None else engine.from_state(state)
+
+
+def _checked(
+    wanted: Requirements,
+    environment: str,
+    approval: Approved | None,
+    subject_digest: str | None,
+    *,
+    begun: bool,
+) -> Approved:
+    """Make the check that the engine asks: of the votes, and of what goes out."""
+    section = f"approvals.{environment}"
+    if not isinstance(approval, Approved):
+        allowed = f"approved(request, votes): the document asks for {section}"
+        raise refusal("approval", approval, allowed)
+    quorum = wanted.approvals[environment].make()
+    if approval.votes.quorum != quorum:
+        raise refusal("approval.votes.quorum", approval.votes.quorum, f"as in {section}, {quorum}")
+    request = approval.request
+    if subject_digest is None:
+        allowed = f"the digest of what goes out: the document asks for {section}"
+        raise refusal("subject_digest", subject_digest, allowed)
+    now = {
+        "action": "promote",
+        "environment": environment,
+        "policy_digest": request.policy_digest if begun else wanted.digest,
+        "subject_digest": subject_digest,
+    }
+    check = approved(request, approval.votes, now=now)
+    if not begun:
+        check().raise_for_breach()
+    return check
