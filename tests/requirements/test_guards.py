@@ -711,4 +711,4 @@ def test_a_middleware_takes_guards_or_meters() -> None:
     drift = build(document(drift={}))
     with pytest.raises(ConfigurationError, match=r"check = None: .*guards\.check"):
         GuardMiddleware(app, guards=drift, on_breach="reject")
-    assert GuardMiddleware(app, guards=drift, on_breach="reject", check=drift.check)
+    GuardMiddleware(app, guards=drift, on_breach="reject", check=drift.check)
