@@ -25,6 +25,7 @@ from mlguard import (
     Severity,
     StreamLatency,
     at_least,
+    checkout,
     guard,
     measured,
 )
@@ -42,6 +43,10 @@ FLAT = {
     "cost_alert_per_day": 500,
 }
 NOON = 1_900_022_400.0  # of a day of UTC
+
+
+RETRAIN = {"when": "drift", "do": "retrain", "cooldown": "7 d"}
+ALERT = {"when": "drift", "do": "alert"}
 
 
 def rows(*, shift: float = 0.0, n: int = 5_000, seed: int = 1) -> dict[str, Any]:
@@ -363,6 +368,46 @@ def test_a_verdict_that_nobody_supplies_goes_stale() -> None:
     assert fresh().reason == "not asked lately: estimated performance"
 
 
+def daily(store: MemoryStore, wanted: Requirements, shift: float, clock: ManualClock) -> list[str]:
+    """Run a job of a day, in a process of its own."""
+    sink = RecordingSink()
+    with checkout(store, "daily", lambda: build(wanted, clock=clock, sinks=[sink])) as guards:
+        assert guards.drift is not None
+        guards.drift.profile.observe_many(rows(shift=shift), at=clock())
+        told = guards.decide()
+    clock.advance(86_400)
+    assert told == sink.decisions
+    return [str(each.action) for each in told]
+
+
+def test_jobs_remember_what_earlier_ones_decided() -> None:
+    clock, store = ManualClock(NOON), MemoryStore()
+    rules = [{"when": "drift", "for": 3, "do": "alert"}]
+    wanted = document(drift={}, respond=rules)
+    days = [daily(store, wanted, 1.0, clock) for _ in range(4)]
+    assert days == [[], [], ["alert"], []]
+    other = document(drift={}, respond=[*rules, {"when": "drift", "do": "retrain"}])
+    assert daily(store, other, 1.0, clock) == ["retrain"]
+    gone = document(drift={})
+    assert daily(store, gone, 1.0, clock) == ["resolve"]
+    assert daily(store, gone, 1.0, clock) == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        [],
+        {"kind": "guards", "schema": 2},
+        {"kind": "guards", "schema": 1, "respond": {}},
+        {"kind": "guards", "schema": 1, "respond": {}, "requirements": {"version": 1}},
+    ],
+)
+def test_a_state_of_something_else_is_refused(state: Any) -> None:
+    with pytest.raises(ConfigurationError, match="state = "):
+        build(document(drift={}, respond=[ALERT])).from_state(state)
+
+
 # reload
 
 
@@ -471,10 +516,6 @@ def test_the_bill_of_another_service_is_another() -> None:
     (resolved,) = guards.decide()  # nobody asks for the old service any more
     assert (resolved.action, resolved.key) == (Action.RESOLVE, alert.key)
     assert guards.check().severity is Severity.OK
-
-
-RETRAIN = {"when": "drift", "do": "retrain", "cooldown": "7 d"}
-ALERT = {"when": "drift", "do": "alert"}
 
 
 def drifted(guards: Guards, shift: float, clock: ManualClock) -> list[Decision]:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 from mlguard.arguments import refusal, seconds
 from mlguard.clocks import unix_clock
 from mlguard.errors import MlguardError
-from mlguard.governance.approvals import Approvals
 from mlguard.locks import Locked
 from mlguard.policies.delivery import deliver
 from mlguard.requirements.build import Given, Running, built, refreshed, sinks_of
 from mlguard.requirements.gates import gate_of
 from mlguard.requirements.model import Requirements
-from mlguard.requirements.releasing import engine_of
-from mlguard.requirements.reloading import ReloadReport, read
+from mlguard.requirements.releasing import desk_of, engine_of
+from mlguard.requirements.reloading import ReloadReport, applied, read
+from mlguard.requirements.remembering import resumed, state_of
 from mlguard.values import Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlguard.budgets.unit_cost import UnitCost
     from mlguard.drift.reference import Reference
     from mlguard.governance.approval_check import Approved
-    from mlguard.governance.approvals import Authenticate
+    from mlguard.governance.approvals import Approvals, Authenticate
     from mlguard.governance.ledger import Ledger
     from mlguard.performance.outcomes import Outcomes
     from mlguard.policies.ladder import ResponsePolicy
@@ -65,12 +65,12 @@ class Guards(Locked):
 
     __slots__ = ("_followers", "_given", "_owed", "_refused", "_running", "_since", "_stamps")
 
-    def __init__(self, running: Running, given: Given) -> None:
+    def __init__(self, running: Running, given: Given, owed: Sequence[Decision] = ()) -> None:
         super().__init__()
         self._running = running
         self._given = given
         self._refused = ""
-        self._owed: list[Decision] = []
+        self._owed = list(owed)
         self._followers: list[Callable[[Guards], object]] = []
         self._stamps: dict[str, float] = {}
         self._since = given.clock()
@@ -192,6 +192,7 @@ class Guards(Locked):
         """Ask every check, decide by `respond`, and give the decisions to the sinks.
 
         It looks into the store for what is spent, and is for the one who decides for all replicas.
+        It remembers episodes as long as these guards live: in jobs, `checkout` the guards.
 
         Args:
             verdicts: Those that are judged elsewhere, such as "estimated performance", or of all
@@ -303,20 +304,8 @@ class Guards(Locked):
         Raises:
             ConfigurationError: The document names nobody for it, or there is no store.
         """
-        votes = self.requirements.approvals.get(environment)
-        if votes is None:
-            raise refusal("environment", environment, f"one of {[*self.requirements.approvals]}")
-        if self._given.store is None:
-            raise refusal("store", None, "given to build(): it keeps the votes")
-        ledger = self._given.ledger
-        return Approvals(
-            f"{self.requirements.service} {environment}",
-            self._given.store,
-            authenticate=authenticate,
-            quorum=votes.make(),
-            key=key,
-            record=None if ledger is None else ledger.append,
-            clock=self._given.clock,
+        return desk_of(
+            self.requirements, self._given, environment, authenticate=authenticate, key=key
         )
 
     def reload(
@@ -348,18 +337,7 @@ class Guards(Locked):
             return ReloadReport(applied=False, before=old, error=str(error))
         if running.cost is not None and running.cost is not before.cost:
             refreshed(running.cost)
-        begun = running.begun
-        if wanted.rollout != before.wanted.rollout and wanted.rollout is not None:
-            begun = (*begun, "rollout: its plan holds for engines made from now on")
-        dropped = sorted(before.wanted.judged - wanted.judged)
-        return ReloadReport(
-            applied=True,
-            before=old,
-            after=wanted.digest,
-            kept=running.kept,
-            begun=begun,
-            dropped=tuple(dropped),
-        )
+        return applied(before, running)
 
     def _swapped(self, before: Running, running: Running) -> bool:
         with self._lock:
@@ -387,6 +365,20 @@ class Guards(Locked):
         """Call somebody who holds meters after each reload, with these guards."""
         with self._lock:
             self._followers.append(follower)
+
+    def state(self) -> dict[str, Any]:
+        """Give what `decide` remembers, as plain JSON; the meters have their own."""
+        return state_of(self._running)
+
+    def from_state(self, state: Mapping[str, Any]) -> Self:
+        """Make the same guards with what others remembered: for `checkout`, in jobs.
+
+        By a document that has changed since, they go on as after a reload.
+
+        Raises:
+            ConfigurationError: This is no state of guards.
+        """
+        return type(self)(*resumed(self._running, self._given, state))
 
     def explain(self) -> str:
         """Say what the document means, and how it stands."""

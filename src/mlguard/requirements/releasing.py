@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
 from mlguard.governance.approval_check import Approved, approved
+from mlguard.governance.approvals import Approvals
 from mlguard.requirements.mistakes import among
 from mlguard.rollout.engine import RollbackEngine
 
 if TYPE_CHECKING:
+    from mlguard.governance.approvals import Authenticate
+    from mlguard.requirements.build import Given
     from mlguard.requirements.model import Requirements
 
 
@@ -46,6 +49,31 @@ def engine_of(
         **settings,
     )
     return engine if state is None else engine.from_state(state)
+
+
+def desk_of(
+    wanted: Requirements,
+    given: Given,
+    environment: str,
+    *,
+    authenticate: Authenticate,
+    key: bytes | None,
+) -> Approvals:
+    """Make the place of votes; see `Guards.approvals`."""
+    votes = wanted.approvals.get(environment)
+    if votes is None:
+        raise refusal("environment", environment, f"one of {[*wanted.approvals]}")
+    if given.store is None:
+        raise refusal("store", None, "given to build(): it keeps the votes")
+    return Approvals(
+        f"{wanted.service} {environment}",
+        given.store,
+        authenticate=authenticate,
+        quorum=votes.make(),
+        key=key,
+        record=None if given.ledger is None else given.ledger.append,
+        clock=given.clock,
+    )
 
 
 def _checked(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlguard.arguments import refusal
 from mlguard.requirements.model import Requirements
+
+if TYPE_CHECKING:
+    from mlguard.requirements.build import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,22 @@ class ReloadReport:
         parts = {"kept": self.kept, "begun": self.begun, "dropped": self.dropped}
         said = [f"{word} {', '.join(names)}" for word, names in parts.items() if names]
         return "; ".join(said) or "nothing changed"
+
+
+def applied(before: Running, running: Running) -> ReloadReport:
+    """Say what became of what ran before."""
+    old, new = before.wanted, running.wanted
+    begun = running.begun
+    if new.rollout != old.rollout and new.rollout is not None:
+        begun = (*begun, "rollout: its plan holds for engines made from now on")
+    return ReloadReport(
+        applied=True,
+        before=old.digest,
+        after=new.digest,
+        kept=running.kept,
+        begun=begun,
+        dropped=tuple(sorted(old.judged - new.judged)),
+    )
 
 
 def read(requirements: Any) -> Requirements:

@@ -132,15 +132,15 @@ def begin() -> None:
 def responses() -> list[Decision]:
     """Compare June with what the champion was trained on, and decide what is done about it."""
     with opened() as house:
-        drift, respond = house.guards.drift, house.guards.respond
-        if drift is None or respond is None:
-            raise LookupError("production.yaml asks for no drift, or for no response")
+        drift = house.guards.drift
+        if drift is None:
+            raise LookupError("production.yaml asks for no drift")
         drift.profile.observe_many(of(6)[models.LIVE])
         verdicts = house.guards.verdicts()
-        with checkout(house.store, "responses", lambda: respond) as policy:
-            decisions = policy.decide(*verdicts)
-        for record in (*verdicts, *decisions):
-            house.ledger.append(record)
+        for verdict in verdicts:
+            house.ledger.append(verdict)
+        with checkout(house.store, "responses", lambda: house.guards) as guards:
+            decisions = guards.decide(*verdicts)
     return decisions
 
 
