@@ -217,3 +217,18 @@ def test_the_command_takes_a_reference_and_names_what_it_cannot_read(
     assert "drift: {tolerance: 0.1, breach: 0.3}" in capsys.readouterr().out
     assert main(["init", str(tmp_path / "rows.xlsx"), "-o", "-"]) == 2
     assert "a file that ends in .csv, .parquet or .json" in capsys.readouterr().err
+
+
+def test_columns_that_identify_rows_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = {**rows(), "id": [f"r{place}" for place in range(5_000)]}
+    with pytest.raises(ConfigurationError, match=r"leave_out=\['id'\]"):
+        scaffold(frame)
+    assert "# From 5,000 rows, without id, " in scaffold(frame, leave_out=["id"])
+    file = tmp_path / "rows.csv"
+    pd.DataFrame(frame).to_csv(file, index=False)
+    assert main(["init", "--leave-out", "id", str(file), "-o", "-"]) == 0
+    assert capsys.readouterr().out == scaffold(pd.read_csv(file), leave_out=["id"])
+    with pytest.raises(ConfigurationError, match=r"leave_out = .*a frame"):
+        scaffold(Reference.fit(rows()), leave_out=["id"])

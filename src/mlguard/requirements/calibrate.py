@@ -109,7 +109,7 @@ def moves_of(frame: Any, reference: Reference) -> Moves:
     if rows < LEAST_ROWS:
         return Moves()
     half, size = rows // 2, rows // 2 // PARTS
-    before = Reference.fit(_cut(frame, 0, half))
+    before = Reference.fit(_cut(frame, 0, half), columns=reference.columns)
     cuts = [(half + place * size, half + (place + 1) * size) for place in range(PARTS)]
     profiles = [before.profile(_cut(frame, *cut)) for cut in cuts]
     loud: dict[str, float] = {}

@@ -25,6 +25,13 @@ def add_to(commands: Any) -> None:
         help="rows in the order of time (.csv, .parquet), or what Reference.to_json() gave (.json)",
     )
     parser.add_argument("--service", default="my-service", help="its name (%(default)s)")
+    parser.add_argument(
+        "--leave-out",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="such as an identifier or a time; may be given again",
+    )
     parser.add_argument("--latencies", metavar="FILE", help="seconds, one on each line")
     parser.add_argument("--price", metavar="AMOUNT", help="of one inference, such as '0.004 USD'")
     parser.add_argument("--requests-per-day", type=int, metavar="N", help="expected")
@@ -45,6 +52,7 @@ def drafted(given: argparse.Namespace) -> str:
     text = scaffold(
         None if given.reference is None else _reference(Path(given.reference)),
         service=given.service,
+        leave_out=given.leave_out,
         latencies=None if given.latencies is None else _numbers(Path(given.latencies)),
         prices=given.price,
         requests_per_day=given.requests_per_day,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
-from mlguard.arguments import name_of, whole
+from mlguard.arguments import name_of, refusal, whole
 from mlguard.drift.reference import Reference
 from mlguard.render.text import quantity
 from mlguard.requirements.calibrate import (
@@ -53,6 +53,7 @@ def scaffold(
     reference: Any = None,
     *,
     service: str = "my-service",
+    leave_out: Sequence[str] = (),
     latencies: ArrayLike | None = None,
     prices: Money | str | Sequence[Money | str] | None = None,
     requests_per_day: int | None = None,
@@ -69,6 +70,7 @@ def scaffold(
             Drift: of 2,000 rows on, five later parts of a frame are compared with its first half,
             and the tolerance is the least of 0.1, 0.15, 0.2, 0.3 and 0.5 at which none drifted.
         service: Its name.
+        leave_out: Columns of the frame to leave out, such as identifiers and times.
         latencies: Recorded ones, in seconds. The median and the highest of p99, p95 and p90 that so
             many can show get a limit which a service as fast as recorded warns at in at most 1 % of
             evaluations, if its requests are independent. Each limit is too low in one of 40 drafts.
@@ -88,7 +90,7 @@ def scaffold(
     """
     name_of("service", service)
     per_day = None if requests_per_day is None else whole("requests_per_day", requests_per_day, 1)
-    fitted, moves = _learnt(reference)
+    fitted, moves = _learnt(reference, leave_out)
     recorded = None if latencies is None else latencies_of(latencies)
     spent = None if prices is None else spent_on(prices)
     body = [
@@ -97,7 +99,7 @@ def scaffold(
         _latency(recorded, per_day),
         _ERRORS,
         _cost(spent, per_day),
-        _drift(fitted, moves),
+        _drift(fitted, moves, leave_out),
         _PERFORMANCE,
         _RESPOND + ("" if fitted is None else _ON_DRIFT),
         _ROLLOUT,
@@ -110,10 +112,12 @@ def scaffold(
     return "\n".join(head) + f"\n\n{text}\n"
 
 
-def _learnt(reference: Any) -> tuple[Reference | None, Moves | None]:
+def _learnt(reference: Any, leave_out: Sequence[str]) -> tuple[Reference | None, Moves | None]:
     if reference is None or isinstance(reference, Reference):
+        if leave_out:
+            raise refusal("leave_out", leave_out, "given with a frame")
         return reference, None if reference is None else Moves()
-    fitted = Reference.fit(reference)
+    fitted = Reference.fit(reference, leave_out=leave_out)
     return fitted, moves_of(reference, fitted)
 
 
@@ -190,11 +194,12 @@ def _cost(spent: Spent | None, per_day: int | None) -> str:
     )
 
 
-def _drift(fitted: Reference | None, moves: Moves | None) -> str:
+def _drift(fitted: Reference | None, moves: Moves | None, leave_out: Sequence[str]) -> str:
     if fitted is None or moves is None:
         return "# drift: {tolerance: 0.1} # OWNER: needs a reference, saved with the model"
     digest = fitted.digest[:19]
-    lines = [f"# From {fitted.rows:,} rows, {digest}…"]
+    but = f", without {', '.join(leave_out)}" if leave_out else ""
+    lines = [f"# From {fitted.rows:,} rows{but}, {digest}…"]
     if not moves.parts:
         lines.append("# The tolerance is the library's default: no rows in the order of time.")
     elif moves.loud:
