@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Sums = tuple[float, float, float]
 
 WARM_UP = 30
 """From so many values on, a next one is told from a normal one."""
@@ -62,9 +64,11 @@ class PageHinkley(Detector):
     __slots__ = (
         "_counted",
         "_down",
-        "_limits",
+        "_fallen",
         "_origin",
+        "_risen",
         "_sums",
+        "_test",
         "_up",
         "_warn",
         "slack",
@@ -72,7 +76,7 @@ class PageHinkley(Detector):
     )
 
     _kind = "page_hinkley"
-    _kept = ("_counted", "_down", "_origin", "_sums", "_up")
+    _kept = ("_counted", "_down", "_fallen", "_origin", "_risen", "_sums", "_up")
 
     def __init__(
         self,
@@ -99,7 +103,8 @@ class PageHinkley(Detector):
             else finite("threshold", threshold)
         )
         self._warn = height(warn / block * sides, self.slack) if warn else None
-        self._limits = (
+        self._test = (
+            self.slack,
             math.inf if direction == "down" else self.threshold,
             math.inf if direction == "up" else self.threshold,
         )
@@ -115,21 +120,21 @@ class PageHinkley(Detector):
 
     def _begin(self) -> None:
         self._origin: float | None = None
-        self._restart(0, 0.0, 0.0, 0.0)
+        self._restart(0.0, (0.0, 0.0, 0.0))
 
-    def _restart(self, n: int, *sums: float) -> None:
+    def _restart(self, n: float, sums: Sums) -> None:
         """Begin the test with what is known of the level, in deviations from the origin.
 
-        `_up` and `_down` are a sum, its minimum, and what was known there: how many values since
+        `_up` and `_down` are the minimum of a sum, and what was known there: how many values since
         the onset, and their sums of powers.
         """
         self._counted = n
-        self._sums = list(sums)
+        self._sums = sums
         self._watch()
 
     def _watch(self) -> None:
-        self._up = [0.0, 0.0, self._counted, *self._sums]
-        self._down = list(self._up)
+        self._risen = self._fallen = 0.0
+        self._up = self._down = (0.0, self._counted, self._sums)
 
     def _step(self, x: float) -> Change | None:
         if self._origin is None:
@@ -138,66 +143,68 @@ class PageHinkley(Detector):
         n = self._counted
         total, squares, cubes = self._sums
         square = d * d
-        self._counted = n + 1
-        self._sums = sums = [total + d, squares + square, cubes + square * d]
+        self._counted = m = n + 1.0  # a float: with an integer, sums take twice as long
+        self._sums = sums = (total + d, squares + square, cubes + square * d)
         if n < WARM_UP:
             self._watch()
             return None
-        spread = squares - total * total / n
+        mean = total / n
+        spread = squares - total * mean
         z = 0.0
         if spread > _ROUNDING * squares:
-            off = d - total / n
-            freedom = n - 1.0
-            t = off * off * n * freedom / ((n + 1.0) * spread)
-            z = (1.0 - 0.25 / freedom) * math.sqrt(t / (1.0 + 0.5 * t / freedom))
-            if z > _FARTHEST:  # noqa: PLR1730 -- min() takes longer
+            off = d - mean
+            z = off * (n - 1.25) * sqrt(n / ((n - 1.0) * (m * spread + 0.5 * n * off * off)))
+            if z > _FARTHEST:
                 z = _FARTHEST
-            if off < 0.0:
-                z = -z
-        slack = self.slack
-        most_up, most_down = self._limits
-        up, down = self._up, self._down
-        up[0] = risen = up[0] + (z - slack)
-        down[0] = fallen = down[0] + (-z - slack)
-        if risen < up[1]:
-            up[1:] = risen, n + 1, *sums
-        if fallen < down[1]:
-            down[1:] = fallen, n + 1, *sums
-        if risen - up[1] > most_up or fallen - down[1] > most_down:
-            return self._judge()
-        return None
+            elif z < -_FARTHEST:
+                z = -_FARTHEST
+        slack, most_up, most_down = self._test
+        self._risen = risen = self._risen + (z - slack)
+        self._fallen = fallen = self._fallen - (z + slack)
+        beyond = False
+        if risen < self._up[0]:
+            self._up = (risen, m, sums)
+        elif risen - self._up[0] > most_up:
+            beyond = True
+        if fallen < self._down[0]:
+            self._down = (fallen, m, sums)
+        elif fallen - self._down[0] > most_down:
+            beyond = True
+        return self._judge() if beyond else None
 
     def _judge(self) -> Change | None:
-        for side, threshold in self._watched(self.threshold):
-            statistic = side[0] - side[1]
+        for statistic, threshold, place in self._watched(self.threshold):
             if statistic > threshold:
-                return self._alarm(side, statistic, threshold)
+                return self._alarm(statistic, threshold, *place)
         return None
 
     def _warned(self) -> bool:
         return self._warn is not None and any(
-            side[0] - side[1] > threshold for side, threshold in self._watched(self._warn)
+            statistic > threshold for statistic, threshold, _ in self._watched(self._warn)
         )
 
-    def _watched(self, limit: float) -> Iterator[tuple[list[float], float]]:
-        """Give the sides that are watched, each with its threshold where the limit is this one."""
-        for side, sign, other in ((self._up, 1.0, "down"), (self._down, -1.0, "up")):
+    def _watched(self, limit: float) -> Iterator[tuple[float, float, tuple[float, Sums]]]:
+        """Give statistic, threshold and likeliest onset of the sides, where the limit is this."""
+        for now, (least, n, sums), sign, other in (
+            (self._risen, self._up, 1.0, "down"),
+            (self._fallen, self._down, -1.0, "up"),
+        ):
             if self.settings["direction"] != other:
-                yield side, self._raised(limit, sign * skewness(*side[2:]))
+                yield now - least, self._raised(limit, sign * skewness(n, *sums)), (n, sums)
 
-    def _alarm(self, side: list[float], statistic: float, threshold: float) -> Change:
-        _, _, n, total, squares, cubes = side
+    def _alarm(self, statistic: float, threshold: float, n: float, sums: Sums) -> Change:
+        total, squares, cubes = sums
         origin = self._origin or 0.0
-        m = self._counted - int(n)
+        m = self._counted - n
         first = self._sums[0] - total
         second, third = self._sums[1] - squares, self._sums[2] - cubes
         moved = first / m
         before, after = origin + total / n, origin + moved
-        change = self._found(m, before, after, statistic=statistic, threshold=threshold)
+        change = self._found(int(m), before, after, statistic=statistic, threshold=threshold)
         self._origin = after
         third += moved * (3.0 * moved * first - 3.0 * second - m * moved * moved)
         second = max(second - moved * first, 0.0)
-        self._restart(m, first - m * moved, second, third)
+        self._restart(m, (first - m * moved, second, third))
         return change
 
     def _raised(self, limit: float, skew: float) -> float:
@@ -212,38 +219,44 @@ class PageHinkley(Detector):
 
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
         if self._counted < WARM_UP:
-            return super()._scan(values[: WARM_UP - self._counted])
+            return super()._scan(values[: WARM_UP - int(self._counted)])
         d = values - self._origin  # type: ignore[operator]
         totals = np.cumsum(np.r_[self._sums[0], d])
         squares = np.cumsum(np.r_[self._sums[1], d * d])
         cubes = np.cumsum(np.r_[self._sums[2], d * d * d])
-        n = np.arange(self._counted, self._counted + len(d) + 1, dtype=np.float64)
+        n = np.arange(self._counted, self._counted + len(d) + 1.0)
         before, total, square = n[:-1], totals[:-1], squares[:-1]
-        spread = square - total * total / before
+        mean = total / before
+        spread = square - total * mean
         known = spread > _ROUNDING * square
-        off = d - total / before
-        freedom = before - 1.0
-        t = off * off * before * freedom / ((before + 1.0) * np.where(known, spread, 1.0))
-        z = (1.0 - 0.25 / freedom) * np.sqrt(t / (1.0 + 0.5 * t / freedom))
-        z = np.where(known, np.copysign(np.minimum(z, _FARTHEST), off), 0.0)
+        off = d - mean
+        least = (before - 1.0) * ((before + 1.0) * spread + 0.5 * before * off * off)
+        z = off * (before - 1.25) * np.sqrt(before / np.where(known, least, 1.0))
+        z = np.where(known, np.clip(z, -_FARTHEST, _FARTHEST), 0.0)
         walks = []
         taken = len(d)
-        for side, step, limit in zip((self._up, self._down), (z, -z), self._limits, strict=True):
-            c = np.cumsum(np.r_[side[0], step - self.slack])[1:]
-            low = np.minimum.accumulate(np.r_[side[1], c])
-            walks.append((side, c, low))
+        steps = z - self.slack, -(z + self.slack)
+        sides = (self._risen, self._up), (self._fallen, self._down)
+        for (now, place), step, limit in zip(sides, steps, self._test[1:], strict=True):
+            c = np.cumsum(np.r_[now, step])[1:]
+            low = np.minimum.accumulate(np.r_[place[0], c])
+            walks.append((c, low, place))
             beyond = c - low[1:] > limit
             taken = min(taken, int(beyond.argmax()) + 1) if beyond.any() else taken
-        for side, c, low in walks:
+        places = []
+        for c, low, known_place in walks:
+            place = known_place
             fresh = np.flatnonzero(c[:taken] < low[:taken])
-            side[0] = float(c[taken - 1])
             if len(fresh):
                 j = int(fresh[-1]) + 1
-                ends = float(totals[j]), float(squares[j]), float(cubes[j])
-                side[1:] = (float(low[j]), self._counted + j, *ends)
+                sums = (float(totals[j]), float(squares[j]), float(cubes[j]))
+                place = (float(low[j]), self._counted + j, sums)
+            places.append(place)
+        self._up, self._down = places
+        self._risen, self._fallen = (float(c[taken - 1]) for c, _, _ in walks)
         self._counted += taken
         self._at += taken * self._per
-        self._sums = [float(totals[taken]), float(squares[taken]), float(cubes[taken])]
+        self._sums = (float(totals[taken]), float(squares[taken]), float(cubes[taken]))
         return taken, self._judge()
 
     @property

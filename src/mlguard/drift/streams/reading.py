@@ -88,8 +88,8 @@ def rate(name: str, value: object, block: int = 1) -> float:
 
 
 def copied(value: Any) -> Any:
-    """Copy lists, and lists in them."""
-    return [copied(each) for each in value] if isinstance(value, list) else value
+    """Copy lists and tuples, and those in them, into lists."""
+    return [copied(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def numbers(value: Any) -> Any:

@@ -241,7 +241,7 @@ class ScanGLR(Detector):
         n = np.maximum(np.arange(first, end + 1), 1)
         means = totals / n
         noise = self._family.spread(n, totals, squares) / n
-        alarm = end + 1
+        alarm, least = end + 1, min(self._heights[1])
         rows = []
         for r in range(end.bit_length()):
             ends = np.arange((first >> r) + 1, (end >> r) + 1) << r
@@ -257,7 +257,9 @@ class ScanGLR(Detector):
                     break
                 total, square = float(totals[at - first]), float(squares[at - first])
                 found = self._evidence(at, total, square, w, before)
-                if found > height(self._needed(self._heights, total / at), w):
+                if found > height(least, w) and found > height(
+                    self._needed(self._heights, total / at), w
+                ):
                     alarm = at
         now = min(alarm, end)
         for r, row in enumerate(rows):
