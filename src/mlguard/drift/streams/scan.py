@@ -236,8 +236,8 @@ class ScanGLR(Detector):
             self._origin = float(values[0])
         first, end = self._n, self._n + len(values)
         d = values - self._origin
-        totals = np.cumsum(np.r_[self._sums[0], d])
-        squares = np.cumsum(np.r_[self._sums[1], d * d])
+        totals = np.cumsum(np.concatenate((self._sums[:1], d)))
+        squares = np.cumsum(np.concatenate((self._sums[1:], d * d)))
         n = np.maximum(np.arange(first, end + 1), 1)
         means = totals / n
         noise = self._family.spread(n, totals, squares) / n
@@ -247,7 +247,10 @@ class ScanGLR(Detector):
             ends = np.arange((first >> r) + 1, (end >> r) + 1) << r
             known = self._rows[r] if r < len(self._rows) else [[], []]
             here = ends - first
-            row = [np.r_[old, new[here]] for old, new in zip(known, (totals, squares), strict=True)]
+            row = [
+                np.concatenate((old, new[here]))
+                for old, new in zip(known, (totals, squares), strict=True)
+            ]
             rows.append(row)
             if not len(ends):
                 continue
@@ -314,7 +317,7 @@ def beyond(
     middle = means[-1]
     off = sums - middle * (ends[-1] - (np.arange(len(sums) - 1, -1, -1) << r))
     now, drift = off[known:], np.abs(means - middle)
-    low = high = np.r_[np.full(_MOST, off[0]), off]
+    low = high = np.concatenate((np.full(_MOST, off[0]), off))
     size, found = 1, []
     while size < _FEWEST:
         low, high = np.minimum(low[:-size], low[size:]), np.maximum(high[:-size], high[size:])
