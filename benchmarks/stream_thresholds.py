@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 COUNTS = (0.01, 0.1, 1.0, 10.0)
-PLANS = ((200, 40_000, 0.0), (100, 500_000, 8.0))
+PLANS = ((200, 40_000, 0.0), (140, 500_000, 8.0))
 """Streams, their length, and the least statistic that matters: for short and for long runs."""
 SHORT = 3
 """So many run lengths are fitted with the first plan."""
@@ -108,12 +108,13 @@ def direct(tops: list[tuple[Floats, Floats]], goals: tuple[int, ...]) -> list[fl
 
 
 def smooth(tops: list[tuple[Floats, Floats]], goals: tuple[int, ...]) -> list[float]:
-    """Give them where alarms are few: from a line through the logarithms of many run lengths."""
+    """Give them where alarms are few: from a parabola through the logarithms of run lengths."""
     heights = np.arange(10.0, 18.0, 0.05)
     lengths, alarms = np.array([run_length(tops, height) for height in heights]).T
     usable = (alarms >= 15) & (lengths > 0.5 * goals[0])  # noqa: PLR2004 -- an error of a quarter
-    slope, start = np.polyfit(heights[usable], np.log(lengths[usable]), 1)
-    return [round((float(np.log(goal)) - start) / slope, 2) for goal in goals]
+    curve = np.polyfit(heights[usable], np.log(lengths[usable]), 2)
+    found = np.interp(np.log(goals), np.polyval(curve, heights), heights)
+    return [round(float(each), 2) for each in found]
 
 
 def run_length(tops: list[tuple[Floats, Floats]], height: float) -> tuple[float, int]:

@@ -237,7 +237,7 @@ class Metronome(Detector):
 
     def _step(self, x: float) -> Change | None:  # noqa: ARG002 -- whatever it is
         alarm = self._at % self._every == 0
-        return self._found(self._at - 1, None, None) if alarm else None
+        return self._found(1, None, None) if alarm else None
 
     @property
     def _ready(self) -> bool:

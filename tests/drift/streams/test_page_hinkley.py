@@ -7,7 +7,7 @@ import pytest
 
 from mlguard import ConfigurationError
 from mlguard.drift.streams import PageHinkley
-from mlguard.drift.streams.page_hinkley import skewness, threshold
+from mlguard.drift.streams.page_hinkley import height, skewness
 
 
 def test_chunks_of_rare_events_are_as_one_by_one() -> None:
@@ -46,8 +46,8 @@ def test_the_skewness_is_that_of_the_values() -> None:
 
 
 def test_the_threshold_is_that_of_siegmund() -> None:
-    height = threshold(10_000.0, 0.25)
-    a = 2 * 0.25 * (height + 1.166)
+    most = height(10_000.0, 0.25)
+    a = 2 * 0.25 * (most + 1.166)
     assert (np.exp(a) - a - 1.0) / (2 * 0.25**2) == pytest.approx(10_000.0)
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlguard.arguments import share
-from mlguard.drift.streams.detector import Change, Detector, OnMissing, rate
+from mlguard.arguments import share, whole
+from mlguard.drift.streams.detector import Change, Detector, OnMissing
+from mlguard.drift.streams.reading import rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,9 +41,11 @@ class Adwin(Detector):
     Args:
         false_alarm_every: So many observations pass on average, at least, until an alarm without a
             change, in simulations of normal values and of events of any rate.
-        delta: River's parameter, in place of the rate; its default there is 0.002.
-        on_missing: What a missing value does: "skip" counts it, "raise" refuses it, "alarm" makes a
-            hundred in a row a change.
+        warn_every: Likewise until a first warning; by default there are none.
+        delta: River's parameter, in place of the rate; its default there is 0.002. The threshold
+            is log(2 log(n) / delta) for a window of n values.
+        block: As in `Detector`.
+        on_missing: As in `Detector`.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -56,29 +59,35 @@ class Adwin(Detector):
         (1002, 1087)
     """
 
-    __slots__ = ("_n", "_pending", "_rows", "_total", "_variance", "delta")
+    __slots__ = ("_looked", "_n", "_pending", "_rows", "_total", "_variance", "_warn", "delta")
 
     _kind = "adwin"
-    _kept = ("_n", "_pending", "_rows", "_total", "_variance")
+    _kept = ("_looked", "_n", "_pending", "_rows", "_total", "_variance")
 
     def __init__(
         self,
         *,
         false_alarm_every: float = 1_000_000,
+        warn_every: float | None = None,
         delta: float | None = None,
+        block: int = 1,
         on_missing: OnMissing = "skip",
     ) -> None:
-        every = rate("false_alarm_every", false_alarm_every)
-        self.delta = delta_of(every) if delta is None else share("delta", delta)
+        block = whole("block", block, 1)
+        every, warn = rates(false_alarm_every, warn_every, block)
+        self.delta = delta_of(every / block) if delta is None else share("delta", delta)
+        self._warn = delta_of(warn / block) if warn else None
         super().__init__(
             false_alarm_every=every if delta is None else None,
+            warn_every=warn,
             delta=self.delta,
+            block=block,
             on_missing=on_missing,
         )
 
     def _begin(self) -> None:
         self._n = 0
-        self._total = self._variance = 0.0
+        self._total = self._variance = self._looked = 0.0
         self._rows: list[list[float]] = [[]]
         self._pending: list[float] = []
 
@@ -93,7 +102,8 @@ class Adwin(Detector):
         if (n + 1) % EVERY:
             return None
         self._stow()
-        return self._look()
+        self._looked = self._variance
+        return self._cut() if self._beyond(self.delta) else None
 
     def _stow(self) -> None:
         """Take the pending sums into the rows; of a full row, every second one goes up."""
@@ -110,11 +120,11 @@ class Adwin(Detector):
             if r + 1 == len(rows):
                 rows.append([])
 
-    def _look(self) -> Change | None:
-        """Look at all cuts."""
-        n, total = self._n, self._total
-        doubt, width = _doubt(n, self.delta), float(n)
-        noise = 2.0 * (self._variance / width) * doubt
+    def _beyond(self, delta: float) -> bool:
+        """Tell whether a cut was beyond its threshold when they were looked at last."""
+        n, total = self._n - len(self._pending), self._rows[0][-1]
+        doubt, width = _doubt(n, delta), float(n)
+        noise = 2.0 * (self._looked / width) * doubt
         slack = 2.0 / 3.0 * doubt
         done = 0.0
         for r in range(len(self._rows) - 1, -1, -1):
@@ -128,42 +138,35 @@ class Adwin(Detector):
                 inverse = 1.0 / (done - FEWEST + 1.0) + 1.0 / (rest - FEWEST + 1.0)
                 apart = abs(apart) - slack * inverse
                 if apart > 0.0 and apart * apart > noise * inverse:
-                    return self._cut()
-        return None
+                    return True
+        return False
 
     def _cut(self) -> Change:
         """Cut where the parts differ most clearly, and forget all."""
         n, total, done = self._n, self._total, 0
+        noise, most = math.sqrt(2.0 * self._variance / n), 0.0
         clearest = (-1.0, 0, 0.0)
         for r in range(len(self._rows) - 1, -1, -1):
             for left in self._rows[r]:
                 done += 1 << r
-                if FEWEST <= done <= n - FEWEST:
-                    apart = left / done - (total - left) / (n - done)
-                    clearest = max(clearest, (apart * apart * done * (n - done), done, left))
-        square, done, left = clearest
-        spread = max(n * self._variance - square, 0.0)
+                rest = n - done
+                if done < FEWEST or rest < FEWEST:
+                    continue
+                apart = left / done - (total - left) / rest
+                clearest = max(clearest, (apart * apart * done * rest, done, left))
+                inverse = 1.0 / (done - FEWEST + 1.0) + 1.0 / (rest - FEWEST + 1.0)
+                root = 0.75 * (math.sqrt(noise * noise + 8.0 / 3.0 * abs(apart)) - noise)
+                most = max(most, root * root / inverse)
+        _, done, left = clearest
         change = self._found(
-            self._place(self._at - self._missed - n + done),
+            n - done,
             left / done,
             (total - left) / (n - done),
-            statistic=math.sqrt(square / spread * n) if spread else None,
-            delta=self.delta,
+            statistic=most,
+            threshold=_doubt(n, self.delta),
         )
         self._begin()
         return change
-
-    def _block(self, values: Floats) -> list[Change]:
-        found = []
-        start, size = 0, 256 * EVERY
-        while start < len(values):
-            taken, change = self._scan(values[start : start + size])
-            start += taken
-            size = min(2 * size, 256 * EVERY)
-            if change is not None:
-                found.append(change)
-                size = 16 * EVERY
-        return found
 
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
         """Take values up to a change, if there is one; give how many and it."""
@@ -179,13 +182,14 @@ class Adwin(Detector):
         now = len(values) if hit is None else int(hit) - first
         last = (first + now) // EVERY * EVERY
         if last > known:
+            self._looked = float(variances[last - first])
             self._pending = sums[: last - known].tolist()
             self._stow()
             known_now = last
         else:
             known_now = known
         self._pending = sums[known_now - known : first + now - known].tolist()
-        self._n, self._at = first + now, self._at + now
+        self._n, self._at = first + now, self._at + now * self._per
         self._total, self._variance = float(totals[now]), float(variances[now])
         return now, None if hit is None else self._cut()
 
@@ -214,6 +218,14 @@ class Adwin(Detector):
         noise = 2.0 * (variances[:, None] / width) * doubt * inverse
         beyond = (usable & (apart > 0.0) & (apart * apart > noise)).any(axis=1)
         return int(looks[beyond.argmax()]) if beyond.any() else None
+
+    @property
+    def threshold(self) -> float:
+        """What the evidence of a cut has to exceed when they are looked at next."""
+        return _doubt(self._n - self._n % EVERY + EVERY, self.delta)
+
+    def _warned(self) -> bool:
+        return self._warn is not None and self._beyond(self._warn)
 
     @property
     def _ready(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
-from mlguard.arguments import choice, finite, optional, real, refusal, whole
+from mlguard.arguments import choice, finite, optional, refusal, whole
+from mlguard.drift.streams.blocks import Blocks
+from mlguard.drift.streams.dependence import Dependence
+from mlguard.drift.streams.reading import Range, copied, numbers
 from mlguard.records import Record, frozen_items
 from mlguard.values import Measurement
 
@@ -25,14 +28,14 @@ Status: TypeAlias = Literal["warm-up", "stable", "warning", "drift", "starved"]
 OnMissing: TypeAlias = Literal["skip", "raise", "alarm"]
 Direction: TypeAlias = Literal["up", "down", "both"]
 
-LARGEST = 1e100
-"""Beyond this in absolute value, sums of squares are no floats."""
 STARVED = 100
 """So many missing values in a row, and nothing is known of the stream any more."""
 GAPS = 200
 """Of so many gaps in the stream it is known where they were."""
 KEPT = 20
 """So many changes are kept."""
+_BLOCK, _AGAIN = 8192, 512
+"""So many values are looked at together; after a change fewer, so that little is done twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -76,33 +79,52 @@ class Detector:
 
     The detectors of this package inherit from it; it is not made by itself. Its state is per
     process: `state()` and `from_state` carry it over a restart. NaN and None are missing values.
-    They have a place in the stream, so that `at` and `onset` count them, and nothing else. Booleans
-    are 0 and 1; infinities, strings and arrays are refused, and a refusal changes nothing.
+    They have a place in the stream, so that `at` and `onset` count them, and nothing else. Numbers
+    of every kind are taken, of numpy, Decimal and Fraction, and arrays without a dimension;
+    booleans are 0 and 1. Infinities, strings and other arrays are refused, and a refusal changes
+    nothing.
+
+    Run lengths are those of independent values. Where the first thousand depend on those before,
+    `measure()` says so: `details["autocorrelation"]` is their correlation, and
+    `details["rate_holds"]` is false where it is beyond 0.1 and what chance makes of it.
+
+    Args:
+        block: The detector is given the means of so many observations each, which depend less on
+            those before and are about normal. Run lengths and places are in observations still.
+        on_missing: What a missing value does: "skip" counts it, "raise" refuses it, "alarm" makes a
+            hundred in a row a change.
+        settings: What else the detector was made with.
+
+    Raises:
+        ConfigurationError: An argument is not of its kind or range.
     """
 
     __slots__ = (
         "_at",
+        "_blocks",
         "_changes",
         "_count",
+        "_dependence",
+        "_early",
         "_gap",
         "_gaps",
         "_missed",
         "_missed_at",
+        "_per",
         "settings",
     )
 
     _kept: ClassVar[tuple[str, ...]] = ()
     """The attributes that an engine remembers: numbers, None, or lists of them."""
     _kind: ClassVar[str]
-    _low: float = -LARGEST
-    _high: float = LARGEST
-    _whole: bool = False
+    _range: Range = Range()
 
     settings: dict[str, Any]
 
-    def __init__(self, *, on_missing: OnMissing, **settings: Any) -> None:
+    def __init__(self, *, on_missing: OnMissing, block: int = 1, **settings: Any) -> None:
         choice("on_missing", on_missing, "skip", "raise", "alarm")
-        self.settings = {**settings, "on_missing": on_missing}
+        self._per = whole("block", block, 1)
+        self.settings = {**settings, "block": self._per, "on_missing": on_missing}
         self.reset()
 
     def reset(self) -> None:
@@ -111,6 +133,9 @@ class Detector:
         self._missed_at = -1
         self._gaps: list[list[int]] = []
         self._changes: list[Change] = []
+        self._blocks = Blocks(self._per)
+        self._dependence = Dependence()
+        self._early = True
         self._begin()
 
     def observe(self, x: float | None) -> Change | None:
@@ -119,13 +144,14 @@ class Detector:
         Raises:
             ConfigurationError: `x` is no number, or outside of what the detector takes.
         """
-        if type(x) is not float or not self._low <= x <= self._high or (self._whole and x % 1.0):
-            x = self._read("x", x)
+        low, high, whole_only = self._range
+        if type(x) is not float or not low <= x <= high or (whole_only and x % 1.0):
+            x = self._range.read("x", x)
             if math.isnan(x):
                 self._refuse_missing("x", x)
                 return self._miss()
         self._at += 1
-        return self._step(x)
+        return self._observe_early(x) if self._early else self._step(x)
 
     def observe_many(self, xs: ArrayLike) -> list[Change]:
         """Take observations in their order and give the changes found.
@@ -135,7 +161,7 @@ class Detector:
         Raises:
             ConfigurationError: One of them is refused, so none was taken.
         """
-        values = self._read_many(xs)
+        values = self._range.read_many(xs)
         missing = np.flatnonzero(np.isnan(values))
         if len(missing):
             self._refuse_missing(f"xs[{missing[0]}]", math.nan)
@@ -143,7 +169,7 @@ class Detector:
         start = 0
         for end in [*missing.tolist(), len(values)]:
             if start < end:
-                found += self._block(values[start:end])
+                found += self._take(values[start:end])
             if end < len(values):
                 change = self._miss()
                 found += [] if change is None else [change]
@@ -175,18 +201,21 @@ class Detector:
         NaN, which no policy passes, while nothing can be found.
         """
         known = self._count or self.status not in {"warm-up", "starved"}
-        details = {
+        details: dict[str, Any] = {
             "status": self.status,
             "missing": self._missed,
             "last": self._changes[-1].to_dict() if self._changes else None,
-            **self._notes(),
         }
+        if self._dependence.complete or self._dependence.there:
+            details["autocorrelation"] = round(self._dependence.found()[2], 3)
+            if self.settings.get("false_alarm_every"):
+                details["rate_holds"] = self._rate_holds()
         value = self._count if known else math.nan
         return Measurement("changes", value, n=self._at - self._missed, details=details)
 
     def state(self) -> dict[str, Any]:
         """Give all that is remembered, as plain JSON."""
-        memory = {name: _copied(getattr(self, name)) for name in self._kept}
+        memory = {name: copied(getattr(self, name)) for name in self._kept}
         stream = [self._at, self._count, self._missed, self._gap, self._missed_at]
         changes = [each.to_dict() for each in self._changes]
         return {
@@ -194,8 +223,10 @@ class Detector:
             "schema": 1,
             "settings": self.settings,
             "stream": stream,
-            "gaps": _copied(self._gaps),
+            "gaps": copied(self._gaps),
             "changes": changes,
+            "block": [self._blocks.count, self._blocks.total],
+            "dependence": list(self._dependence.memory),
             "memory": memory,
         }
 
@@ -215,10 +246,14 @@ class Detector:
             changes = [Change.from_dict(each) for each in known["changes"]]
             stream = [whole("stream", each, -1) for each in known["stream"]]
             other._changes = changes
-            other._gaps = _numbers(known["gaps"])
+            other._gaps = numbers(known["gaps"])
             other._at, other._count, other._missed, other._gap, other._missed_at = stream
+            count, total = known["block"]
+            other._blocks = Blocks(self._per, whole("block", count), finite("block", total))
+            other._dependence = Dependence(*numbers(known["dependence"]))
+            other._early = self._per > 1 or not other._dependence.complete
             for name in self._kept:
-                setattr(other, name, _numbers(known["memory"][name]))
+                setattr(other, name, numbers(known["memory"][name]))
         except (KeyError, TypeError, ValueError) as error:
             raise refusal("state", state, f"whole: {error!r}") from None
         return other
@@ -235,15 +270,16 @@ class Detector:
         """Take the value at place `_at - 1`."""
         raise NotImplementedError
 
-    def _block(self, values: Floats) -> list[Change]:
-        """Take values without a gap, the first at place `_at`; exactly as `_step` does."""
-        found = []
-        step = self._step
-        for x in values.tolist():
-            self._at += 1
-            if (change := step(x)) is not None:
-                found.append(change)
-        return found
+    def _scan(self, values: Floats) -> tuple[int, Change | None]:
+        """Take values without a gap up to a change, if there is one; give how many and it.
+
+        Exactly as `_step` does, and each moves `_at` by `_per`.
+        """
+        for taken, x in enumerate(values.tolist(), 1):
+            self._at += self._per
+            if (change := self._step(x)) is not None:
+                return taken, change
+        return len(values), None
 
     @property
     def _ready(self) -> bool:
@@ -258,11 +294,18 @@ class Detector:
         """Give the mean since the last onset, if any value was seen."""
         raise NotImplementedError
 
-    def _notes(self) -> Mapping[str, Any]:
-        """Give what else the details of a measurement say."""
-        return {}
+    def _rate_holds(self) -> bool:
+        """Tell whether the run length is as asked, as far as dependence goes."""
+        return not self._dependence.there
 
     def _found(
+        self, length: int, before: float | None, after: float | None, **evidence: Any
+    ) -> Change:
+        """Report a change: the last values, so many, are new."""
+        onset = self._place(self._at - self._missed - length * self._per)
+        return self._report(onset, before, after, **evidence)
+
+    def _report(
         self, onset: int, before: float | None, after: float | None, **evidence: Any
     ) -> Change:
         """Report a change at the newest observation."""
@@ -270,6 +313,45 @@ class Detector:
         self._changes = [*self._changes[1 - KEPT :], change]
         self._count += 1
         return change
+
+    def _observe_early(self, x: float) -> Change | None:
+        """Take a value that may complete a block, or is one of the first thousand."""
+        mean = self._blocks.add(x) if self._per > 1 else x
+        return None if mean is None else self._learn([mean], self._step(mean))
+
+    def _learn(self, values: list[float], change: Change | None) -> Change | None:
+        """Let the dependence know of the last values, up to a change."""
+        known = self._dependence
+        at = self._at - self._per * len(values)
+        for x in values:
+            if known.complete:
+                self._early = self._per > 1
+                break
+            at += self._per
+            known.add(x, at)
+        if change is not None:
+            known.forget(change.onset)
+        return change
+
+    def _take(self, values: Floats) -> list[Change]:
+        """Take values without a gap, or the means of their blocks."""
+        end = self._at + len(values)
+        if self._per > 1:
+            self._at -= self._blocks.count
+            values = self._blocks.add_many(values)
+        found = []
+        start, size = 0, _BLOCK
+        while start < len(values):
+            some = values[start : start + size]
+            taken, change = self._scan(some)
+            if self._early:
+                self._learn(some[:taken].tolist(), change)
+            if change is not None:
+                found.append(change)
+            start += taken
+            size = min(2 * size, _BLOCK) if taken == len(some) else _AGAIN
+        self._at = end
+        return found
 
     def _place(self, n: int) -> int:
         """Give the place in the stream of the value after n that were there."""
@@ -285,7 +367,7 @@ class Detector:
         self._missed += 1
         self._gaps[-1][1] = self._missed
         if self._gap == STARVED and self.settings["on_missing"] == "alarm":
-            return self._found(
+            return self._report(
                 self._at - STARVED, self._level(), None, statistic=STARVED, threshold=STARVED
             )
         return None
@@ -293,69 +375,3 @@ class Detector:
     def _refuse_missing(self, name: str, value: float) -> None:
         if self.settings["on_missing"] == "raise":
             raise refusal(name, value, 'there, as on_missing is "raise"')
-
-    def _read(self, name: str, value: object) -> float:
-        if value is None:
-            return math.nan
-        if isinstance(value, str) or np.ndim(value):  # type: ignore[arg-type]
-            raise refusal(name, value, "a number, or None where it is missing")
-        number = real(name, value)
-        if not math.isnan(number):
-            self._check(name, number)
-        return number
-
-    def _check(self, name: str, number: float) -> None:
-        if not self._low <= number <= self._high or (self._whole and number % 1.0):
-            kind = "a whole number" if self._whole else "a number"
-            raise refusal(name, number, f"{kind} between {self._low:g} and {self._high:g}")
-
-    def _read_many(self, xs: ArrayLike) -> Floats:
-        if isinstance(xs, str | bytes) or not isinstance(xs, Iterable):
-            raise refusal("xs", xs, "a sequence of numbers")
-        try:
-            values = np.asarray(xs)
-        except ValueError:  # sequences of different lengths in it
-            values = np.empty(0, dtype=object)
-        if values.ndim != 1 or values.dtype.kind not in "fiub":
-            each = [self._read(f"xs[{i}]", x) for i, x in enumerate(xs)]
-            return np.array(each, dtype=np.float64)
-        values = values.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            outside = (values < self._low) | (values > self._high)
-            if self._whole:
-                outside |= values % 1.0 > 0.0
-        if outside.any():
-            first = int(outside.argmax())
-            self._check(f"xs[{first}]", float(values[first]))
-        return values
-
-
-def rates(false_alarm_every: object, warn_every: object) -> tuple[float, float | None]:
-    """Read how seldom alarms and warnings are to be."""
-    every = rate("false_alarm_every", false_alarm_every)
-    if warn_every is None:
-        return every, None
-    warn = rate("warn_every", warn_every)
-    if warn >= every:
-        raise refusal("warn_every", warn_every, f"less than false_alarm_every = {every:g}")
-    return every, warn
-
-
-def rate(name: str, value: object) -> float:
-    """Read a number of observations."""
-    number = finite(name, value)
-    if not 100.0 <= number <= 1e9:  # noqa: PLR2004 -- what the thresholds are known for
-        raise refusal(name, value, "between 100 and 1e9 observations")
-    return number
-
-
-def _copied(value: Any) -> Any:
-    return [_copied(each) for each in value] if isinstance(value, list) else value
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_numbers(each) for each in value]
-    if value is None or type(value) in {int, float}:
-        return value
-    raise refusal("memory", value, "numbers")

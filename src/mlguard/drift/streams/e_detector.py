@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlguard.arguments import choice, finite, refusal
-from mlguard.drift.streams.detector import Change, Detector, Direction, OnMissing, rate
+from mlguard.arguments import choice, finite, refusal, whole
+from mlguard.drift.streams.detector import Change, Detector, Direction, OnMissing
+from mlguard.drift.streams.reading import Range, rates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 BETS: list[float] = np.geomspace(0.005, 0.9, 10).tolist()
@@ -53,9 +52,11 @@ class EDetector(Detector):
         low: The lowest possible value.
         high: The highest possible value; the nearer the two, the sooner a change is found.
         false_alarm_every: So many observations pass on average, at least, until a false alarm.
+        warn_every: Likewise until a first warning; by default there are none.
         direction: "up", "down", or "both".
-        on_missing: What a missing value does: "skip" counts it, "raise" refuses it, "alarm" makes a
-            hundred in a row a change.
+        threshold: What the bets of a side have to win on average, in place of that for the rate.
+        block: As in `Detector`.
+        on_missing: As in `Detector`.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -69,7 +70,7 @@ class EDetector(Detector):
         (1000, 1180)
     """
 
-    __slots__ = ("_high", "_learning", "_level_now", "_low", "_sides", "_span", "threshold")
+    __slots__ = ("_learning", "_level_now", "_range", "_sides", "_span", "_warn", "threshold")
 
     _kind = "e_detector"
     _kept = ("_learning", "_level_now", "_sides")
@@ -81,29 +82,36 @@ class EDetector(Detector):
         low: float = 0.0,
         high: float = 1.0,
         false_alarm_every: float = 1_000_000,
+        warn_every: float | None = None,
         direction: Direction = "up",
+        threshold: float | None = None,
+        block: int = 1,
         on_missing: OnMissing = "skip",
     ) -> None:
-        every = rate("false_alarm_every", false_alarm_every)
+        block = whole("block", block, 1)
+        every, warn = rates(false_alarm_every, warn_every, block)
         if not finite("low", low) < finite("high", high):
             raise refusal("high", high, f"above low = {low:g}")
-        self._low, self._high = float(low), float(high)
-        self._span = self._high - self._low
+        self._range = Range(float(low), float(high))
+        self._span = self._range.high - self._range.low
         choice("direction", direction, "up", "down", "both")
         if baseline is not None:
             margin = _MARGIN * self._span
             if not low + margin <= finite("baseline", baseline) <= high - margin:
                 raise refusal("baseline", baseline, f"between low = {low:g} and high = {high:g}")
             baseline = float(baseline)
-        self.threshold = every * (2.0 if direction == "both" else 1.0)
-        if baseline is None:
-            self.threshold /= 1.0 - _DOUBT
+        won = (2.0 if direction == "both" else 1.0) / (1.0 if baseline else 1.0 - _DOUBT) / block
+        self.threshold = every * won if threshold is None else finite("threshold", threshold)
+        self._warn = warn * won if warn else math.inf
         super().__init__(
             baseline=baseline,
-            low=self._low,
-            high=self._high,
-            false_alarm_every=every,
+            low=self._range.low,
+            high=self._range.high,
+            false_alarm_every=every if threshold is None else None,
+            warn_every=warn,
             direction=direction,
+            threshold=threshold,
+            block=block,
             on_missing=on_missing,
         )
 
@@ -112,7 +120,7 @@ class EDetector(Detector):
         self._level_now = [0, 0.0]
         self._sides: list[list[Any]] = []
         if self.settings["baseline"] is not None:
-            m = (self.settings["baseline"] - self._low) / self._span
+            m = self._unit(self.settings["baseline"])
             self._bet_from(m, m)
 
     def _bet_from(self, most: float, least: float) -> None:
@@ -120,7 +128,7 @@ class EDetector(Detector):
 
         A side is its sign, its baseline, whether it has alarmed, what the bets of each size have
         won that began anywhere (after an alarm: on the other side), what the one won that began
-        where it should have, and where that was, with the count and the sum of values before.
+        where it should have, and the count and the sum of values before that.
         """
         direction = self.settings["direction"]
         self._sides = []
@@ -131,13 +139,13 @@ class EDetector(Detector):
 
     def _no_bets(self) -> list[Any]:
         n, total = self._level_now
-        places = [[self._at, n, total] for _ in BETS]
+        places = [[n, total] for _ in BETS]
         return [[0.0] * len(BETS), [1.0] * len(BETS), places]
 
     def _step(self, x: float) -> Change | None:
-        u = (x - self._low) / self._span
+        u = (x - self._range.low) / self._span
         if not self._sides:
-            self._learn(u)
+            self._learn_baseline(u)
             return None
         n, total = self._level_now
         self._level_now = [n + 1, total + u]
@@ -164,34 +172,37 @@ class EDetector(Detector):
             longest = best[j] * factor
             if longest <= 1.0:
                 longest = 1.0
-                places[j] = [self._at, *self._level_now]
+                places[j] = list(self._level_now)
             best[j] = longest
         return bool(sum(won) >= self.threshold * len(BETS))
 
     def _alarm(self, side: list[Any]) -> Change:
         sign, m, _, won, best, places = side
         statistic = sum(won) / len(BETS)
-        onset, n, total = places[max(range(len(BETS)), key=best.__getitem__)]
-        onset = min(int(onset), self._at - 1)
-        after = (self._level_now[1] - total) / max(self._level_now[0] - n, 1)
+        n, total = places[max(range(len(BETS)), key=best.__getitem__)]
+        length = max(self._level_now[0] - n, 1)
+        after = (self._level_now[1] - total) / length
         side[2:4] = [1, [1.0] * len(BETS)]
         before = self._value(m if sign > 0 else 1.0 - m)
         return self._found(
-            onset, before, self._value(after), statistic=statistic, threshold=self.threshold
+            length, before, self._value(after), statistic=statistic, threshold=self.threshold
         )
 
-    def _learn(self, u: float) -> None:
+    def _learn_baseline(self, u: float) -> None:
         self._learning.append(u)
         if len(self._learning) < LEARNT:
             return
         values = np.array(self._learning)
         doubt = _DOUBT / (2.0 if self.settings["direction"] == "both" else 1.0)
         most, least = upper_bound(values, doubt), 1.0 - upper_bound(1.0 - values, doubt)
-        self._level_now = [LEARNT, float(values.sum())]
+        self._level_now, self._learning = [LEARNT, float(values.sum())], []
         self._bet_from(max(most, _MARGIN), min(least, 1.0 - _MARGIN))
 
+    def _unit(self, x: float) -> float:
+        return (x - self._range.low) / self._span
+
     def _value(self, u: float) -> float:
-        return self._low + u * self._span
+        return self._range.low + u * self._span
 
     @property
     def _ready(self) -> bool:
@@ -202,12 +213,19 @@ class EDetector(Detector):
         n, total = self._level_now
         return self._value(total / n) if n else None
 
-    def _notes(self) -> Mapping[str, Any]:
-        if len(self._learning) < LEARNT:
-            return {}
-        found = autocorrelation(self._learning)
-        covered = abs(found) < 3.0 / math.sqrt(LEARNT)
-        return {"autocorrelation": round(found, 3), "rate_holds": covered}
+    def _warned(self) -> bool:
+        return any(sum(side[3]) >= self._warn * len(BETS) for side in self._sides)
+
+    def _rate_holds(self) -> bool:
+        """Tell whether the mean of the next value stays within the baseline, given the last one.
+
+        After one that is a standard deviation off the mean, and as far as dependence goes.
+        """
+        if super()._rate_holds() or not self._sides:
+            return super()._rate_holds()
+        mean, spread, correlation = self._dependence.found()
+        usual, most = self._unit(mean), abs(correlation) * math.sqrt(spread) / self._span
+        return all((usual if s > 0 else 1.0 - usual) + most <= m for s, m, *_ in self._sides)
 
 
 def upper_bound(values: NDArray[np.float64], doubt: float) -> float:
@@ -225,11 +243,3 @@ def upper_bound(values: NDArray[np.float64], doubt: float) -> float:
         proven = float(np.logaddexp.reduce(won)) >= needed
         least, most = (least, m) if proven else (m, most)
     return most
-
-
-def autocorrelation(values: list[float]) -> float:
-    """Give the correlation of values with those before them; 0 if they are all the same."""
-    given = np.array(values)
-    off = given - given.mean()
-    spread = float(off @ off)
-    return float(off[1:] @ off[:-1]) / spread if spread else 0.0

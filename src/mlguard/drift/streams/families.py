@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,10 +61,21 @@ def _event_spread(n: Any, total: Any, squares: Any) -> Any:  # noqa: ARG001 -- a
 
 
 def _events(n: int, total: float, squares: float, w: int, window: float) -> float:  # noqa: ARG001
-    before = total - window
-    return _counts(n, total, 0.0, w, window) + (
-        _term(w - window, w) + _term(n - w - before, n - w) - _term(n - total, n)
-    )
+    size, of = float(n), float(w)  # floats, as sums of them and integers take longer
+    rest, before = size - of, total - window
+    not_w, not_before = of - window, rest - before
+    found = (size - total) * log(size / (size - total)) if size > total else 0.0
+    if total:
+        found -= total * log(total / size)
+    if window:
+        found += window * log(window / of)
+    if before:
+        found += before * log(before / rest)
+    if not_w:
+        found += not_w * log(not_w / of)
+    if not_before:
+        found += not_before * log(not_before / rest)
+    return found
 
 
 def _count_spread(n: Any, total: Any, squares: Any) -> Any:  # noqa: ARG001

@@ -20,8 +20,7 @@ def from_river(detector: Any, *, on_missing: OnMissing = "skip") -> River:
 
     Args:
         detector: Such as `river.drift.KSWIN()`; it is cloned, so it stays as it is.
-        on_missing: What a missing value does: "skip" counts it, "raise" refuses it, "alarm" makes a
-            hundred in a row a change.
+        on_missing: As in `Detector`.
 
     Raises:
         ConfigurationError: This is no detector of river.
@@ -61,9 +60,7 @@ class River(Detector):
         if not self._running.drift_detected:
             return None
         kept = min(max(int(getattr(self._running, "width", 1)), 1), self._n)
-        change = self._found(
-            self._place(self._at - self._missed - kept), self._total / self._n, None
-        )
+        change = self._found(kept, self._total / self._n, None)
         self._n, self._total = 0, 0.0
         return change
 

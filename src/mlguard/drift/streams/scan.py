@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlguard.arguments import choice, finite
-from mlguard.drift.streams.detector import Change, Detector, Direction, OnMissing, rates
+from mlguard.arguments import choice, finite, refusal, whole
+from mlguard.drift.streams.detector import Change, Detector, Direction, OnMissing
 from mlguard.drift.streams.families import FAMILIES
+from mlguard.drift.streams.reading import Range, rates
 from mlguard.drift.streams.thresholds import heights
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _FEWEST, _MOST = 16, 31
 """So many places back windows begin; in the first row, from the shortest on."""
 _PLACES = 32
 _LEVELS = 40
-_BLOCK = 8192
 SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 _ROUNDING = 1e-6
 
@@ -53,12 +53,11 @@ class ScanGLR(Detector):
         family: "gaussian" for any numbers, "bernoulli" for events (0 and 1), "poisson" for counts.
         false_alarm_every: So many observations pass on average until an alarm without a change, if
             values are independent and of the family.
-        warn_every: Likewise until a first warning without a change, if the status is asked after
-            each; by default there are none.
+        warn_every: Likewise until a first warning; by default there are none.
         direction: "up", "down", or "both".
         threshold: The evidence that a window of 4 values needs, in place of that for the rate.
-        on_missing: What a missing value does: "skip" counts it, "raise" refuses it, "alarm" makes a
-            hundred in a row a change.
+        block: As in `Detector`, with "gaussian".
+        on_missing: As in `Detector`.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -76,15 +75,13 @@ class ScanGLR(Detector):
         "_bounds",
         "_family",
         "_heights",
-        "_high",
-        "_low",
         "_n",
         "_origin",
+        "_range",
         "_rows",
         "_sign",
         "_sums",
         "_warnings",
-        "_whole",
     )
 
     _kind = "scan_glr"
@@ -98,19 +95,22 @@ class ScanGLR(Detector):
         warn_every: float | None = None,
         direction: Direction = "both",
         threshold: float | None = None,
+        block: int = 1,
         on_missing: OnMissing = "skip",
     ) -> None:
         self._family = FAMILIES[choice("family", family, *FAMILIES)]
-        self._low, self._high = self._family.lowest, self._family.highest
-        self._whole = self._family.whole
+        self._range = Range(self._family.lowest, self._family.highest, self._family.whole)
         self._sign = SIGNS[choice("direction", direction, *SIGNS)]
-        every, warn = rates(false_alarm_every, warn_every)
+        block = whole("block", block, 1)
+        if block > 1 and family != "gaussian":
+            raise refusal("family", family, f'"gaussian" with block = {block}: so means are')
+        every, warn = rates(false_alarm_every, warn_every, block)
         self._heights = (
-            heights(family, direction, every)
+            heights(family, direction, every / block)
             if threshold is None
             else ([0.0], [finite("threshold", threshold)])
         )
-        self._warnings = heights(family, direction, warn) if warn else None
+        self._warnings = heights(family, direction, warn / block) if warn else None
         least = min(self._heights[1])
         self._bounds = [height(least, _MOST << r) for r in range(_LEVELS)]
         super().__init__(
@@ -119,6 +119,7 @@ class ScanGLR(Detector):
             warn_every=warn,
             direction=direction,
             threshold=threshold,
+            block=block,
             on_missing=on_missing,
         )
 
@@ -172,17 +173,23 @@ class ScanGLR(Detector):
             fewest = _FEWEST
 
     def _judge(self) -> Change | None:
-        """Compare what ends here with its threshold."""
-        n, (total, squares) = self._n, self._sums
-        needed = self.threshold
-        for r, (totals, _) in enumerate(self._rows):
-            if n & ((1 << r) - 1):
+        for r in range(len(self._rows)):
+            if self._n & ((1 << r) - 1):
                 break
-            ends = totals[-1 - (_FEWEST if r else SHORTEST) :: -1]
-            for w, before in zip(windows_of(r), ends, strict=False):
-                if self._evidence(n, total, squares, w, before) > height(needed, w):
-                    return self._cut(needed)
+            if self._beyond(r, self._heights):
+                return self._cut(self.threshold)
         return None
+
+    def _beyond(self, r: int, found: Heights) -> bool:
+        """Tell whether a window of a row was beyond its threshold when it was due last."""
+        n = self._n >> r << r
+        totals, squares = self._rows[r]
+        needed = self._needed(found, totals[-1] / n)
+        ends = totals[-1 - (_FEWEST if r else SHORTEST) :: -1]
+        return any(
+            self._evidence(n, totals[-1], squares[-1], w, before) > height(needed, w)
+            for w, before in zip(windows_of(r), ends, strict=False)
+        )
 
     def _evidence(self, n: int, total: float, squares: float, w: int, before: float) -> float:
         """Give what says that the last w values have another mean, in the direction watched."""
@@ -209,7 +216,7 @@ class ScanGLR(Detector):
         total, squares = self._sums[0] - before, self._sums[1] - squares_before
         origin = self._origin or 0.0
         change = self._found(
-            self._place(self._at - self._missed - w),
+            w,
             origin + before / (self._n - w),
             origin + total / w,
             statistic=found,
@@ -223,35 +230,27 @@ class ScanGLR(Detector):
         self._restart(w, total, squares)
         return change
 
-    def _block(self, values: Floats) -> list[Change]:
-        found = []
-        start, size = 0, _BLOCK
-        while start < len(values):
-            if self._origin is None:
-                self._origin = float(values[0])
-            taken, change = self._scan(values[start : start + size])
-            start += taken
-            size = min(2 * size, _BLOCK) if change is None else 512  # so little is done twice
-            if change is not None:
-                found.append(change)
-        return found
-
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
         """Take values up to a change, if there is one; give how many and it."""
+        if self._origin is None:
+            self._origin = float(values[0])
         first, end = self._n, self._n + len(values)
-        d = values - self._origin  # type: ignore[operator]
-        totals = np.cumsum(np.r_[self._sums[0], d])
-        squares = np.cumsum(np.r_[self._sums[1], d * d])
+        d = values - self._origin
+        totals = np.cumsum(np.concatenate((self._sums[:1], d)))
+        squares = np.cumsum(np.concatenate((self._sums[1:], d * d)))
         n = np.maximum(np.arange(first, end + 1), 1)
         means = totals / n
         noise = self._family.spread(n, totals, squares) / n
-        alarm = end + 1
+        alarm, least = end + 1, min(self._heights[1])
         rows = []
         for r in range(end.bit_length()):
             ends = np.arange((first >> r) + 1, (end >> r) + 1) << r
             known = self._rows[r] if r < len(self._rows) else [[], []]
             here = ends - first
-            row = [np.r_[old, new[here]] for old, new in zip(known, (totals, squares), strict=True)]
+            row = [
+                np.concatenate((old, new[here]))
+                for old, new in zip(known, (totals, squares), strict=True)
+            ]
             rows.append(row)
             if not len(ends):
                 continue
@@ -261,7 +260,9 @@ class ScanGLR(Detector):
                     break
                 total, square = float(totals[at - first]), float(squares[at - first])
                 found = self._evidence(at, total, square, w, before)
-                if found > height(self._needed(self._heights, total / at), w):
+                if found > height(least, w) and found > height(
+                    self._needed(self._heights, total / at), w
+                ):
                     alarm = at
         now = min(alarm, end)
         for r, row in enumerate(rows):
@@ -269,7 +270,7 @@ class ScanGLR(Detector):
             if until:
                 last = slice(max(until - _PLACES, 0), until)
                 self._rows[r : r + 1] = [[each[last].tolist() for each in row]]
-        self._n, self._at = now, self._at + now - first
+        self._n, self._at = now, self._at + (now - first) * self._per
         self._sums = [float(totals[now - first]), float(squares[now - first])]
         return now - first, self._judge() if alarm <= end else None
 
@@ -282,10 +283,9 @@ class ScanGLR(Detector):
         return float(np.interp(self._family.scale(mean), *found))
 
     def _warned(self) -> bool:
-        if self._warnings is None or not self._n:
-            return False
-        needed = self._needed(self._warnings, self._sums[0] / self._n)
-        return any(found > height(needed, w) for found, w, _, _ in self._windows())
+        return self._warnings is not None and any(
+            self._beyond(r, self._warnings) for r in range(len(self._rows))
+        )
 
     @property
     def _ready(self) -> bool:
@@ -317,7 +317,7 @@ def beyond(
     middle = means[-1]
     off = sums - middle * (ends[-1] - (np.arange(len(sums) - 1, -1, -1) << r))
     now, drift = off[known:], np.abs(means - middle)
-    low = high = np.r_[np.full(_MOST, off[0]), off]
+    low = high = np.concatenate((np.full(_MOST, off[0]), off))
     size, found = 1, []
     while size < _FEWEST:
         low, high = np.minimum(low[:-size], low[size:]), np.maximum(high[:-size], high[size:])
