@@ -14,7 +14,8 @@ import numpy as np
 
 from mlguard.arguments import choice, finite, optional, real, refusal, whole
 from mlguard.records import Record, frozen_items
-from mlguard.values import Measurement
+from mlguard.render.text import number
+from mlguard.values import Measurement, Severity, Verdict, unjudged
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -50,8 +51,8 @@ class Change(Record):
         ConfigurationError: An argument is not of its kind or range.
 
     Examples:
-        >>> Change(at=120, onset=100, before=0.1, after=0.5, evidence={"statistic": 17.0}).at
-        120
+        >>> print(Change(at=120, onset=100, before=0.1, after=0.5, evidence={"statistic": 17.0}))
+        found at 120, since 100: from 0.1 to 0.5
     """
 
     at: int
@@ -70,6 +71,10 @@ class Change(Record):
         put(self, "after", optional("after", self.after))
         put(self, "evidence", frozen_items(self.evidence, "evidence"))
 
+    def __str__(self) -> str:
+        levels = ["unknown" if x is None else number(x) for x in (self.before, self.after)]
+        return f"found at {self.at:,}, since {self.onset:,}: from {levels[0]} to {levels[1]}"
+
 
 class Detector:
     """Finds changes in a stream of numbers. Not thread-safe: one writer for each detector.
@@ -78,6 +83,9 @@ class Detector:
     process: `state()` and `from_state` carry it over a restart. NaN and None are missing values.
     They have a place in the stream, so that `at` and `onset` count them, and nothing else. Booleans
     are 0 and 1; infinities, strings and arrays are refused, and a refusal changes nothing.
+
+    It is a check, too: BREACH from a change on until `reset()`, WARN while its status is "warning",
+    UNKNOWN while nothing can be found.
     """
 
     __slots__ = (
@@ -183,6 +191,18 @@ class Detector:
         }
         value = self._count if known else math.nan
         return Measurement("changes", value, n=self._at - self._missed, details=details)
+
+    def __call__(self) -> Verdict:
+        found = self.measure()
+        status = found.details["status"]
+        if math.isnan(found.value):
+            return unjudged(found, status)
+        if self._changes:
+            return Verdict(
+                found.name, Severity.BREACH, f"{found}: {self._changes[-1]}", evidence=(found,)
+            )
+        severity = Severity.WARN if status == "warning" else Severity.OK
+        return Verdict(found.name, severity, f"{found}: {status}", evidence=(found,))
 
     def state(self) -> dict[str, Any]:
         """Give all that is remembered, as plain JSON."""
