@@ -115,8 +115,8 @@ def test_a_family_goes_on_after_a_restart_as_if_there_was_none() -> None:
     second = keyed(max_keys=3)
     for key, state in json.loads(text).items():
         second[key] = ScanGLR(false_alarm_every=10_000).from_state(state)
-    for key in ("a", "d", "e"):
-        values = rng.normal(0.8, 1.0, 200)
+    for key, level in (("a", 1.0), ("d", 1.0), ("e", -1.0)):  # the last two are one stream
+        values = rng.normal(level, 1.0, 200)
         assert first[key].observe_many(values) == second[key].observe_many(values) != []
     assert list(first) == list(second) == ["a", "b", "c", "other"]
     assert first().reason == second().reason
