@@ -28,10 +28,11 @@ class Streams(Locked):
     """Watches several streams that move on together, a row at a time. Thread-safe.
 
     Per process; `state()` and `from_state` carry it over a restart. Each of k streams has a
-    detector of its own, to which k times `false_alarm_every` is given. So over a long time an alarm
-    anywhere comes as seldom as asked, also where the streams depend on each other, as long as each
-    detector keeps its own rate. With `EDetector`s of given baselines it is a theorem for the first
-    alarm, too, if the baselines hold for values given all before, of all streams.
+    detector of its own, to which k times `false_alarm_every` is given. So the first alarm without a
+    change, in whichever stream, takes as many rows as asked on average if the streams are
+    independent, and more if they are alike. With `EDetector`s of given baselines it takes at least
+    as many by theorem, however the streams depend on each other, if the baselines hold for values
+    given all before of all streams.
 
     It is a check, the worst over its streams. A value that is missing in one stream is none in the
     others. A row of which one value is refused is refused as a whole.
