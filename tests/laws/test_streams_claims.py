@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlguard.drift import Reference
 from mlguard.drift.streams import EDetector, PageHinkley, ScanGLR, Streams
 
 Draw = Callable[[np.random.Generator, int, int], Any]
@@ -80,7 +81,8 @@ def test_the_shared_rate_of_every_kind(
     make: Any, draw: Draw, k: int, every: float, runs: int
 ) -> None:
     found = first_alarm(make, draw, k, every, seed=2, runs=runs)
-    assert 0.7 <= found <= (2.0 if draw is not alike else 5.0)
+    assert found >= 0.7
+    assert found <= 2.0 or draw is alike  # which alarm together, and so the more seldom
 
 
 @pytest.mark.slow
@@ -94,3 +96,28 @@ def test_of_e_detectors_with_baselines_the_first_alarm_is_late_enough(k: int, sh
     make = partial(EDetector, baseline=0.1)
     found = first_alarm(make, draw, k, 200, seed=3, runs=100)
     assert found >= 1.0
+
+
+def test_daily_effects_of_a_quiet_reference_keep_the_rate_of_page_hinkley() -> None:
+    """Half of them are 0 and the rest lean upwards: what ScanGLR does with them is less than asked."""
+    rng = np.random.default_rng(1)
+    columns = list("abcd")
+
+    def frame(n: int) -> dict[str, Any]:
+        return {name: rng.normal(size=n) for name in columns}
+
+    reference = Reference.fit(frame(20_000))
+    effects = np.array(
+        [
+            each.effect
+            for _ in range(150)
+            for each in reference.compare(frame(1_000)).columns.values()
+        ]
+    )
+    assert 0.3 <= float(np.mean(effects == 0.0)) <= 0.7
+
+    def draw(rng: np.random.Generator, n: int, k: int) -> Any:
+        return rng.choice(effects, (n, k))
+
+    found = first_alarm(PageHinkley, draw, 4, 365, seed=2, runs=100)
+    assert 1.0 <= found <= 2.5
