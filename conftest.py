@@ -25,7 +25,10 @@ markdown = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS)],
     patterns=["README.md", "docs/**/*.md", "docs/*.md"],
 )
-docstrings = Sybil(parsers=[DocTestParser(optionflags=ELLIPSIS)], patterns=["src/mlguard/**/*.py"])
+docstrings = Sybil(
+    parsers=[DocTestParser(optionflags=ELLIPSIS)],
+    patterns=["src/mlguard/*.py", "src/mlguard/*/*.py", "src/mlguard/*/*/*.py"],
+)
 
 pytest_collect_file = (markdown + docstrings).pytest()
 

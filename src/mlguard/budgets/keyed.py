@@ -68,6 +68,20 @@ class Keyed(Family[M]):
         except (KeyError, TypeError):
             return self._new(key)
 
+    def __setitem__(self, key: str, meter: M) -> None:
+        """Put back the meter of a key, such as one with the state from before a restart.
+
+        Raises:
+            ConfigurationError: `key` is no string, is too long, or one more than `max_keys`.
+        """
+        if not isinstance(key, str) or len(key) > LONGEST:
+            raise refusal("key", key, f"a string of at most {LONGEST} characters")
+        with self._lock:
+            own = len(self._parts.keys() - {self.overflow, key})
+            if key != self.overflow and own >= self.max_keys:
+                raise refusal("key", key, f"one of at most {self.max_keys}")
+            self._parts[key] = meter
+
     def _new(self, key: str) -> M:
         if not isinstance(key, str):
             raise refusal("key", key, "a string")

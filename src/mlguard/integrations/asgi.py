@@ -35,9 +35,9 @@ class GuardMiddleware(Edge[App]):
     and it is timed then only if the answer had not begun. An answer of the guard's own is neither
     timed nor good nor bad; it is counted in `rejected`.
 
-    A crash inside the guard (a meter, the check, `on_breach`, `key`, `classify`, a sink) is never
-    seen by the client: it is counted in `crashes`, and logged and reported to the sinks at most
-    once a minute for each place.
+    A crash inside the guard (a meter, the check, `on_breach`, `key`, `classify`, `observer`, a
+    sink) is never seen by the client: it is counted in `crashes`, and logged and reported to the
+    sinks at most once a minute for each place.
 
     Args:
         app: The app that is guarded.
@@ -64,6 +64,10 @@ class GuardMiddleware(Edge[App]):
         classify: Given the status (None where no answer began) and the exception that left the app
             (None where none did), it says whether that was good (True), bad (False) or is not
             counted (None). By default bad is an exception, so a timeout, and a status from 500 on.
+        observer: Called once for each request that reached the app, at its end, with the seconds it
+            took (None where the client left in the middle of the answer), whether it was good (None
+            where that is not counted) and its scope: what feeds a detector of changes. It is called
+            from every thread that serves, so it must be as safe as `Streams` is.
         on_error: "open": requests are served whatever becomes of the guard. "closed": from a crash
             of the guard on it answers 503 for `every`, and then tries again.
         sinks: Are told of crashes of the guard, as a `Decision` to alert.

@@ -59,6 +59,7 @@ class Rows(Protocol):
 Latency: TypeAlias = Times | StreamLatency | Keyed[Any]
 Errors: TypeAlias = Counts | Keyed[Any]
 Classify: TypeAlias = Callable[[int | None, BaseException | None], bool | None]
+Observer: TypeAlias = Callable[[float | None, bool | None, Any], object]
 OnBreach: TypeAlias = Literal["header", "reject"] | Callable[[Verdict], object]
 OnError: TypeAlias = Literal["open", "closed"]
 
@@ -122,6 +123,7 @@ class Edge(Locked, Generic[A]):
         "errors",
         "key",
         "latency",
+        "observer",
         "opens",
         "payer",
         "plain",
@@ -146,6 +148,7 @@ class Edge(Locked, Generic[A]):
         every: float | timedelta = 1.0,
         key: Callable[[Any], str] | None = None,
         classify: Classify | None = None,
+        observer: Observer | None = None,
         on_error: OnError = "open",
         sinks: Sequence[Sink] = (),
         clock: Clock = time.perf_counter,
@@ -169,6 +172,7 @@ class Edge(Locked, Generic[A]):
             raise refusal("payer", payer, "given exactly when cost has a cap per key")
         self.payer = payer
         self._classifies = classify is not None
+        self.observer = None if observer is None else _plain("observer", observer)
         self._put(*meters)
         self.classify = good if classify is None else _plain("classify", classify)
         self.row_of = row_of
@@ -213,7 +217,7 @@ class Edge(Locked, Generic[A]):
         self.profile = _meter("profile", profile)
         self.cost = cost
         self.opens = isinstance(latency, StreamLatency | Keyed) or isinstance(errors, Keyed)
-        self.plain = not self._classifies and not self.opens
+        self.plain = not self._classifies and not self.opens and self.observer is None
 
     def _follow(self, guards: Guards) -> None:
         """Take the meters of another document. A request under way may end in the old ones."""

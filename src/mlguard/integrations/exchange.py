@@ -104,28 +104,45 @@ class Exchange:
             self._timed(edge, at)
             return
         latency, errors = self._open() if edge.opens else (edge.latency, edge.errors)
-        left = self.left
-        cut = left is not None or not (error is None or isinstance(error, Exception))
+        cut = self.left is not None or not (error is None or isinstance(error, Exception))
+        seconds = self._seconds(at, cut=cut)
         try:
             if self._stream is not None:
                 if cut:
                     self._stream.cut()
                 self._stream.__exit__(None if error is None else type(error))
-            elif latency is not None and not cut:
-                latency.observe(at - self.started)
-            elif latency is not None and (not self._begun if left is None else self._waiting):
-                latency.observe((at if left is None else left) - self.started)
+            elif latency is not None and seconds is not None:
+                latency.observe(seconds)
         except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
             edge.crashed("latency", crash)
-        if errors is not None and not cut:
-            place = "classify"
+        fine = None if cut else self._counted(errors, error)
+        if edge.observer is not None:
             try:
-                fine = edge.classify(self.status, error)
-                place = "errors"
-                if fine is not None:
-                    errors.observe(fine)
+                edge.observer(seconds, fine, self.scope)
             except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
-                edge.crashed(place, crash)
+                edge.crashed("observer", crash)
+
+    def _counted(self, errors: Any, error: BaseException | None) -> bool | None:
+        """Count whether it was good, and give that; None where it is not counted."""
+        edge, place, fine = self.edge, "classify", None
+        if errors is None and edge.observer is None:
+            return None
+        try:
+            fine = edge.classify(self.status, error)
+            place = "errors"
+            if errors is not None and fine is not None:
+                errors.observe(fine)
+        except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
+            edge.crashed(place, crash)
+        return fine
+
+    def _seconds(self, at: float, *, cut: bool) -> float | None:
+        """Give how long it took; None where it was cut in the middle of its answer."""
+        if not cut:
+            return at - self.started
+        if self.left is None:
+            return None if self._begun else at - self.started
+        return self.left - self.started if self._waiting else None
 
     def _timed(self, edge: Edge[Any], at: float) -> None:
         """Observe what nearly every request is: answered, in time or not."""

@@ -18,7 +18,7 @@ from mlguard.values import Severity
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
-    from mlguard.integrations.edge import Classify, Errors, Latency, OnError, Rows
+    from mlguard.integrations.edge import Classify, Errors, Latency, Observer, OnError, Rows
     from mlguard.protocols import Check, Clock, Sink
     from mlguard.values import Verdict
 
@@ -40,6 +40,7 @@ def wrap(
     every: float | timedelta = 1.0,
     key: Callable[..., str] | None = None,
     classify: Classify | None = None,
+    observer: Observer | None = None,
     on_error: OnError = "open",
     sinks: Sequence[Sink] = (),
     clock: Clock = time.perf_counter,
@@ -64,6 +65,7 @@ def wrap(
         every: The check is evaluated at most once in this time, in seconds or as a timedelta.
         key: Given the arguments of the call, gives its key for `Keyed` families.
         classify: Given None and the exception of the call, or None; by default an exception is bad.
+        observer: As for the middleware; in place of a scope it is given `(args, kwargs)`.
         on_error: "open", or "closed": `GuardUnknown` is raised for `every` after a crash.
         sinks: Are told of crashes of the guard.
         clock: Of elapsed seconds.
@@ -94,6 +96,7 @@ def wrap(
         every=every,
         key=None if key is None else _spread(key),
         classify=classify,
+        observer=observer,
         on_error=on_error,
         sinks=sinks,
         clock=clock,

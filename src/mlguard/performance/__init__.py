@@ -7,6 +7,7 @@ from mlguard.performance.changes import change_from, realised_minus_estimated
 from mlguard.performance.evaluation import Comparison, Evaluation
 from mlguard.performance.history import history_html
 from mlguard.performance.label_free import Estimate
+from mlguard.performance.mature import MatureLosses, mature_losses
 from mlguard.performance.measuring import compare, evaluate
 from mlguard.performance.metrics import (
     Metric,
@@ -28,6 +29,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "LossEstimate",
+    "MatureLosses",
     "Metric",
     "Outcomes",
     "SlicedEstimate",
@@ -45,6 +47,7 @@ __all__ = [
     "improves",
     "log_loss",
     "logged",
+    "mature_losses",
     "not_worse",
     "pinball",
     "realised_minus_estimated",

@@ -151,6 +151,19 @@ def added(*parts: Mapping[str, Tally]) -> dict[str, Tally]:
 def tallied(rows: Rows, terms: Terms) -> dict[int, dict[str, Tally]]:
     """Count the predictions among some rows by cohort and slice."""
     rows = rows.at(rows.predicted)
+    labelled, losses = rows.labelled, row_losses(rows, terms)
+    found: dict[int, dict[str, Tally]] = {}
+    times = rows.columns["predicted_at"]
+    for place, members in _groups(terms.calendar.place(times), np.arange(len(rows))):
+        found[int(place)] = {
+            key: _tally(times[part], labelled[part], losses[part])
+            for key, part in _slices(rows, members)
+        }
+    return found
+
+
+def row_losses(rows: Rows, terms: Terms) -> NDArray[np.float64]:
+    """Give the loss of each of some predictions, NaN where it has no label."""
     no_label_means = terms.no_label_means
     labelled = rows.labelled
     judged = labelled if no_label_means is None else np.ones(len(rows), dtype=bool)
@@ -161,14 +174,7 @@ def tallied(rows: Rows, terms: Terms) -> dict[int, dict[str, Tally]]:
         truth[labelled] = rows.values("label", labelled)
         truth = truth[judged]
         losses[judged] = _losses(terms.metric, truth, rows.values("prediction", judged))
-    found: dict[int, dict[str, Tally]] = {}
-    times = rows.columns["predicted_at"]
-    for place, members in _groups(terms.calendar.place(times), np.arange(len(rows))):
-        found[int(place)] = {
-            key: _tally(times[part], labelled[part], losses[part])
-            for key, part in _slices(rows, members)
-        }
-    return found
+    return losses
 
 
 def _slices(rows: Rows, members: NDArray[np.intp]) -> Iterable[tuple[str, NDArray[np.intp]]]:

@@ -56,7 +56,7 @@ class Adwin(Detector):
         >>> detector = Adwin(delta=0.002)
         >>> [change] = detector.observe_many(rng.random(2000) < np.repeat([0.1, 0.3], 1000))
         >>> change.onset, change.at
-        (1002, 1087)
+        (1056, 1183)
     """
 
     __slots__ = ("_looked", "_n", "_pending", "_rows", "_total", "_variance", "_warn", "delta")

@@ -17,7 +17,8 @@ from mlguard.drift.streams.blocks import Blocks
 from mlguard.drift.streams.dependence import Dependence
 from mlguard.drift.streams.reading import Range, copied, numbers
 from mlguard.records import Record, frozen_items
-from mlguard.values import Measurement
+from mlguard.render.text import number
+from mlguard.values import Measurement, Severity, Verdict, unjudged
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -53,8 +54,8 @@ class Change(Record):
         ConfigurationError: An argument is not of its kind or range.
 
     Examples:
-        >>> Change(at=120, onset=100, before=0.1, after=0.5, evidence={"statistic": 17.0}).at
-        120
+        >>> print(Change(at=120, onset=100, before=0.1, after=0.5, evidence={"statistic": 17.0}))
+        found at 120, since 100: from 0.1 to 0.5
     """
 
     at: int
@@ -73,6 +74,10 @@ class Change(Record):
         put(self, "after", optional("after", self.after))
         put(self, "evidence", frozen_items(self.evidence, "evidence"))
 
+    def __str__(self) -> str:
+        levels = ["unknown" if x is None else number(x) for x in (self.before, self.after)]
+        return f"found at {self.at:,}, since {self.onset:,}: from {levels[0]} to {levels[1]}"
+
 
 class Detector:
     """Finds changes in a stream of numbers. Not thread-safe: one writer for each detector.
@@ -87,6 +92,9 @@ class Detector:
     Run lengths are those of independent values. Where the first thousand depend on those before,
     `measure()` says so: `details["autocorrelation"]` is their correlation, and
     `details["rate_holds"]` is false where it is beyond 0.1 and what chance makes of it.
+
+    It is a check, too: BREACH from a change on until `reset()`, WARN while its status is "warning",
+    UNKNOWN while nothing can be found.
 
     Args:
         block: The detector is given the means of so many observations each, which depend less on
@@ -212,6 +220,18 @@ class Detector:
                 details["rate_holds"] = self._rate_holds()
         value = self._count if known else math.nan
         return Measurement("changes", value, n=self._at - self._missed, details=details)
+
+    def __call__(self) -> Verdict:
+        found = self.measure()
+        status = found.details["status"]
+        if math.isnan(found.value):
+            return unjudged(found, status)
+        if self._changes:
+            return Verdict(
+                found.name, Severity.BREACH, f"{found}: {self._changes[-1]}", evidence=(found,)
+            )
+        severity = Severity.WARN if status == "warning" else Severity.OK
+        return Verdict(found.name, severity, f"{found}: {status}", evidence=(found,))
 
     def state(self) -> dict[str, Any]:
         """Give all that is remembered, as plain JSON."""

@@ -58,7 +58,7 @@ class PageHinkley(Detector):
         >>> detector = PageHinkley(false_alarm_every=100_000)
         >>> [change] = detector.observe_many(np.r_[rng.normal(7, 2, 1000), rng.normal(9, 2, 100)])
         >>> change.onset, change.at
-        (1000, 1035)
+        (999, 1029)
     """
 
     __slots__ = (

@@ -68,7 +68,7 @@ class ScanGLR(Detector):
         >>> errors = ScanGLR("bernoulli")
         >>> [change] = errors.observe_many(rng.random(2000) < np.repeat([0.1, 0.3], 1000))
         >>> change.onset, change.at
-        (1001, 1080)
+        (1012, 1131)
     """
 
     __slots__ = (
