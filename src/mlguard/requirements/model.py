@@ -31,8 +31,8 @@ from mlguard.requirements.mistakes import (
     spelled,
 )
 from mlguard.requirements.rollouts import Rollout, Votes
+from mlguard.requirements.rules import ESTIMATED, Rule
 from mlguard.requirements.sections import (
-    ESTIMATED,
     Cost,
     Drift,
     Errors,
@@ -40,7 +40,6 @@ from mlguard.requirements.sections import (
     Name,
     Owner,
     Performance,
-    Rule,
     Section,
 )
 from mlguard.requirements.words import explained
@@ -140,6 +139,7 @@ class Requirements(Section):
         WrapSerializer(lambda votes, write: write(dict(votes))),
     ] = Field(
         default_factory=lambda: _Sealed({}),  # type: ignore[arg-type]
+        json_schema_extra={"additionalProperties": False},  # a name that is none
         description="By environment, who must approve a rollout there.",
     )
 

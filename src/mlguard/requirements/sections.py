@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import pydantic
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 
@@ -26,13 +24,11 @@ from mlguard.budgets.streams import StreamLatency
 from mlguard.budgets.unit_cost import UnitCost
 from mlguard.budgets.windows import Calendar, Rolling
 from mlguard.performance.metrics import METRICS, roc_auc
-from mlguard.policies.responses import Response
 from mlguard.policies.thresholds import Limits, at_least, at_most
 from mlguard.requirements.units import (
     UNITS,
     Amount,
     Duration,
-    Lasting,
     Period,
     Share,
     Window,
@@ -47,11 +43,6 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock, Sink
     from mlguard.stores.spend import SpendStore
 
-ESTIMATED = "estimated performance"
-"""The verdict on what is estimated while labels are still to come; it is given to `decide()`."""
-JUDGED = ("latency", "errors", "cost", "unit_cost", "drift", "performance", ESTIMATED)
-"""The verdicts of a service, which `respond` may name."""
-
 _UNSEEN = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 """Control characters, ends of lines, and what turns the direction of what follows."""
 Name: TypeAlias = Annotated[
@@ -62,47 +53,9 @@ Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(gt=0)]
 
 
-def _listed(value: object) -> object:
-    if not value:
-        raise ValueError("the name of a verdict, or a list of several")
-    return _several(value)
-
-
-def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _as_set(names: Iterable[str]) -> tuple[str, ...]:
+def as_set(names: Iterable[str]) -> tuple[str, ...]:
+    """Keep names whose order and number do not count in one way."""
     return tuple(sorted({*names}))
-
-
-_JUDGED = {"type": "string", "enum": list(JUDGED)}
-Judged: TypeAlias = Annotated[
-    tuple[
-        Literal[
-            "latency",
-            "errors",
-            "cost",
-            "unit_cost",
-            "drift",
-            "performance",
-            "estimated performance",
-        ],
-        ...,
-    ],
-    BeforeValidator(_listed),
-    AfterValidator(_as_set),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [_JUDGED, {"type": "array", "items": _JUDGED, "minItems": 1}]}),
-]
-
-Actions: TypeAlias = Annotated[
-    tuple[Name, ...],
-    BeforeValidator(_several),
-    AfterValidator(_as_set),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
 
 
 class Section(pydantic.BaseModel):
@@ -316,7 +269,7 @@ class Drift(Section):
         None, description="Beyond it a column breaches: three times the tolerance if not given."
     )
     alpha: Share = Field(0.01, description="Chance of any false alarm in a comparison.")
-    must_be_conclusive: Annotated[tuple[Name, ...], AfterValidator(_as_set)] = Field(
+    must_be_conclusive: Annotated[tuple[Name, ...], AfterValidator(as_set)] = Field(
         (), strict=False, description="Columns that must have enough rows to be judged."
     )
 
@@ -399,50 +352,6 @@ class Performance(Section):
         """Whether it can be followed as labels come: a mean over rows with a limit."""
         mean = self.metric in METRICS and self.metric != roc_auc.name
         return mean and self.labels_after is not None and self.limit is not None
-
-
-_MOST_EVALUATIONS = 1_000
-_ACTIONS = {"alert", "retrain", "rollback", "hold", "promote"}
-
-
-class Rule(Section):
-    """When what is done, and how often at most."""
-
-    when: Judged = Field(description="Verdicts, all of which must be bad.", examples=["drift"])
-    severity: Literal["WARN", "BREACH", "UNKNOWN"] = Field(
-        "BREACH", description="Which severity is bad enough."
-    )
-    do: Name = Field(
-        description="alert, retrain, rollback, hold, promote, or an action of your own.",
-        examples=["alert", "retrain", "rollback"],
-    )
-    lasts: Lasting = Field(
-        1, alias="for", description="Evaluations in a row, or a duration.", examples=[3, "2 h"]
-    )
-    cooldown: Duration | None = Field(None, description="Least time between two actions.")
-    unless: Actions = Field(
-        (), description="Actions of other rules: while one is called for, this is not taken."
-    )
-
-    def make(self, name: str | None = None, unless: Sequence[str] = ()) -> Response:
-        """Make the response; `unless` are the names of those that withhold it."""
-        ours = self.do.lower().replace("_", "").replace(" ", "").replace("-", "")
-        if ours in _ACTIONS and self.do != ours:
-            raise refusal("do", self.do, f"spelled {ours!r}, or an action of your own name")
-        if self.do.lower() in {"none", "resolve"}:
-            raise refusal("do", self.do, "an action; an alert is resolved by itself")
-        if isinstance(self.lasts, int) and self.lasts > _MOST_EVALUATIONS:
-            allowed = f"at most {_MOST_EVALUATIONS:,} evaluations, or a duration, such as '2 h'"
-            raise refusal("for", self.lasts, allowed)
-        return Response(
-            self.do,
-            when=self.when,
-            severity=self.severity,
-            for_=self.lasts,
-            cooldown=self.cooldown or 0.0,
-            unless=unless,
-            name=name,
-        )
 
 
 def windowed(window: str, timezone: str) -> Calendar | Rolling:

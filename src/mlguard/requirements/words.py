@@ -10,7 +10,8 @@ from mlguard.render.text import quantity
 if TYPE_CHECKING:
     from mlguard.requirements.model import Requirements
     from mlguard.requirements.rollouts import Rollout
-    from mlguard.requirements.sections import Cost, Drift, Latency, Performance, Rule
+    from mlguard.requirements.rules import Rule
+    from mlguard.requirements.sections import Cost, Drift, Latency, Performance
 
 
 def explained(wanted: Requirements) -> Iterator[str]:
