@@ -45,10 +45,9 @@ if TYPE_CHECKING:
 
 _UNSEEN = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 """Control characters, ends of lines, and what turns the direction of what follows."""
-Name: TypeAlias = Annotated[
-    str,
-    StringConstraints(min_length=1, pattern=rf"^[^{_UNSEEN}]*[^\s{_UNSEEN}][^{_UNSEEN}]*$"),
-]
+NAME = rf"^[^{_UNSEEN}]*[^\s{_UNSEEN}][^{_UNSEEN}]*$"
+"""Text on one line that is not blank."""
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, pattern=NAME)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(gt=0)]
 
