@@ -33,6 +33,7 @@ _ALLOWED = {
 }
 _WORD = re.compile(r"\w[\w .%-]{0,60}")
 """A key that is written as it is; others stand in brackets, as the places in a list do."""
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _KEYS: dict[str | int, str] = {"p999": "p99.9", "responses": "respond", "tz": "timezone"}
 """What a document calls the parameter of a primitive, where it is not the same word."""
 
@@ -139,6 +140,8 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
         allowed = among(given, known)
     elif kind == "model_type":
         allowed = f"a mapping with {', '.join(_keys(model, path))}"
+    elif kind == "float_type" and (found := _PERCENT.fullmatch(str(given))):
+        allowed = f"a number (did you mean {float(found[1]) / 100:g}?)"
     elif raised is not None:
         allowed = str(raised)
     else:

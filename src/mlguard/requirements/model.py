@@ -273,9 +273,7 @@ class Requirements(Section):
         ]
         for place, name in enumerate(names):
             if name in names[:place]:
-                allowed = (
-                    f"one rule: respond[{names.index(name)}] does the same when the same is bad"
-                )
+                allowed = f"another action, or of other verdicts, than respond[{names.index(name)}]"
                 raise refusal(f"respond[{place}]", name, allowed)
         responses = []
         for place, rule in enumerate(self.respond):

@@ -110,6 +110,9 @@ class Rollout(Section):
         if not self.stages or sorted({*self.stages}) != [*self.stages]:
             shares = [quantity(each, "share") for each in self.stages]
             raise refusal("stages", shares, "one or more, rising shares, such as [1 %, 10 %, 50 %]")
+        if not self.guardrails and not self.rollback_on_error:
+            allowed = "true, or guardrails given: something must stop a canary"
+            raise refusal("rollback_on_error", self.rollback_on_error, allowed)
         for place, each in enumerate(self.guardrails):
             if self.rollback_on_error and each.name == _ERRORS.name:
                 allowed = "another kind of event: rollback_on_error watches the errors already"

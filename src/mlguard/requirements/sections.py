@@ -25,6 +25,7 @@ from mlguard.budgets.unit_cost import UnitCost
 from mlguard.budgets.windows import Calendar, Rolling
 from mlguard.performance.metrics import METRICS, roc_auc
 from mlguard.policies.thresholds import Limits, at_least, at_most
+from mlguard.render.text import quantity
 from mlguard.requirements.units import (
     UNITS,
     Amount,
@@ -114,7 +115,7 @@ class Quantiles(Section):
         given = [(name, limit) for name, limit in named if limit is not None]
         for (low, less), (high, more) in pairwise(given):
             if more <= less:
-                raise refusal(high, written(more), f"above that of {low}")
+                raise refusal(high, written(more), f"above that of {low}, {quantity(less, 's')}")
         return self
 
 
@@ -281,7 +282,8 @@ class Drift(Section):
             allowed = f"below {most:g}, the most that {self.metric} is"
             raise refusal("tolerance", self.tolerance, allowed)
         if self.line >= most:
-            allowed = f"given, and below {most:g}, the most of {self.metric}"
+            given = "given, and " * (self.breach is None)
+            allowed = f"{given}below {most:g}, the most that {self.metric} is"
             raise refusal("breach", self.breach, allowed)
         if self.line < self.tolerance:
             raise refusal("breach", self.breach, f"at least the tolerance, {self.tolerance:g}")
