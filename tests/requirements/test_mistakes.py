@@ -287,7 +287,7 @@ def test_what_reads_in_two_ways_is_told_of_all_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_what_nests_deep_is_refused_before_it_is_built(
+def test_what_is_too_deep_or_too_large_is_refused_before_it_is_built(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def never(_: object) -> None:
@@ -308,6 +308,8 @@ def test_what_nests_deep_is_refused_before_it_is_built(
         events = 0
         assert "32 deep" in str(mistakes_in(text, tmp_path))
         assert events < 100
+    assert "at most 20,000 values" in str(mistakes_in("[" + "1, " * 300_000 + "]", tmp_path))
+    assert events < 50_000
 
 
 def test_a_file_that_is_not_there_is_no_mistake_of_the_document(tmp_path: Path) -> None:

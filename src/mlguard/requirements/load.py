@@ -129,14 +129,15 @@ def _yaml(text: str) -> tuple[Any, Lines]:
 
 
 def _look(yaml: Any, text: str) -> None:
-    """Stop at what goes too deep before it is built: that takes time by the square of the depth."""
-    aliases = depth = 0
+    """Stop at what is too large or too deep before it is built, which takes long."""
+    nodes = aliases = depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
+        nodes += isinstance(event, yaml.NodeEvent)
         aliases += isinstance(event, yaml.AliasEvent)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         line = event.start_mark.line + 1
-        if depth > MOST_DEPTH:
+        if depth > MOST_DEPTH or nodes > 2 * MOST_NODES:  # keys are nodes too
             _wrong(_line(text, line), _SIZE, line)
         if aliases > MOST_ALIASES:
             _wrong(_line(text, line), f"with at most {MOST_ALIASES} aliases", line)

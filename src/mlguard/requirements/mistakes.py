@@ -61,7 +61,7 @@ class Mistake:
 
 
 class InvalidRequirements(ConfigurationError):  # noqa: N818 -- reads as what it is
-    """A requirements document has mistakes; the message has a line for each.
+    """A requirements document does not read, or has mistakes; the message has a line for each.
 
     Attributes:
         mistakes: Each `Mistake`, in the order of the document.
