@@ -76,8 +76,9 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports
 
-docs: $(READY)  ## build the documentation into build/site, strictly
+docs: $(READY)  ## build the documentation into build/site, strictly, and look into it
 	$(BIN)/zensical build --strict --clean
+	$(BIN)/python -m pytest tests/house/test_pages.py
 
 wheel: $(READY)  ## build the wheel and try it in an environment that has nothing else
 	rm -rf dist build/wheel && $(BIN)/hatchling build -t wheel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from doctest import ELLIPSIS
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,31 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from sybil import Document, Region
 
 if "CI" not in os.environ:  # there hypothesis has a profile of its own, also without a deadline
     hypothesis.settings.register_profile("mlguard", deadline=None)
     hypothesis.settings.load_profile("mlguard")
 
+
+class PythonBlocks(PythonCodeBlockParser):
+    """Python blocks, but for those that include a file and hold no code of their own.
+
+    The tests of the integrations run these files; tests/house/test_pages.py sees to it.
+    """
+
+    def __call__(self, document: Document) -> Iterable[Region]:
+        for region in super().__call__(document):
+            if not re.fullmatch(r"--8<--\n[\w./]+\n--8<--\n", str(region.parsed)):
+                yield region
+
+
 # There is no parser for skipping: a block that is there runs.
 markdown = Sybil(
-    parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS)],
+    parsers=[PythonBlocks(doctest_optionflags=ELLIPSIS)],
     patterns=["README.md", "docs/**/*.md", "docs/*.md"],
 )
 docstrings = Sybil(

@@ -153,3 +153,36 @@ def test_simulate_refuses_in_a_line(
     assert main(["simulate", str(file), "--at-least", "0.0", "--shift", "-1", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert main(["simulate", str(tmp_path / "none"), "--at-most", "1", "--shift", "1"]) == 2
+
+
+VERDICTS = [Verdict(f"check {number}", Severity.BREACH, "x" * 200) for number in range(2_000)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["explain", "verdict.json"], 1),
+        (["init", "-o", "-"], 0),
+        (["--help"], 0),
+        (["lint", "."], 3),
+    ],
+    ids=["explain", "init", "help", "lint"],
+)
+def test_a_reader_that_has_seen_enough_changes_no_exit_code(
+    arguments: list[str], code: int, tmp_path: Path
+) -> None:
+    """More than a pipe holds, into one that nobody reads any more, as after `head`."""
+    verdict = Verdict("all", Severity.BREACH, "x", causes=VERDICTS)
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict.to_dict()), encoding="utf-8")
+    reads, writes = os.pipe()
+    os.close(reads)
+    run = subprocess.run(
+        [sys.executable, "-m", "mlguard", *arguments],
+        cwd=tmp_path,
+        stdout=writes,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writes)
+    assert (run.returncode, run.stderr) == (code, "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("file", help="JSON that Verdict.to_dict() gave, or - for standard input")
     requirements.add_to(commands)
     ours.add_to(commands)
-    given = parser.parse_args(arguments)
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit:
+        _write("")  # what --help has printed
+        raise
     run = {
         "explain": _explain,
         "init": _init,
@@ -120,7 +125,16 @@ def _lint(given: argparse.Namespace) -> int:
 
 def _print(words: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(words.encode(encoding, "backslashreplace").decode(encoding))
+    _write(words.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _write(text: str) -> None:
+    """Write to standard output; one who has read enough, as `head`, changes no exit code."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
 
 
 def _refuse(message: str) -> int:

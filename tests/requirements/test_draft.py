@@ -168,6 +168,7 @@ def test_recorded_costs_give_the_upper_end_of_their_mean() -> None:
     ("given_", "says"),
     [
         ({"service": ""}, "service = ''"),
+        ({"service": "a\x07b"}, r"service = 'a\x07b'"),
         ({"latencies": [0.1] * 5}, "latencies = '5 values': must be more"),
         ({"latencies": [0.1, -1.0]}, "latencies = [0.1, -1.0]: must be a list of seconds"),
         ({"latencies": ["fast"]}, "latencies = ['fast']: must be a list of seconds"),

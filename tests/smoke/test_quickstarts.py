@@ -22,9 +22,9 @@ NEEDS = re.compile(
 
 
 def quickstart(page: Path) -> str:
-    """Give the first block of a page."""
-    found = BLOCK.search(page.read_text(encoding="utf-8"))
-    return found[1] if found else ""
+    """Give the first block of a page that is code, and no line which includes a file."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return next((block for block in found if not block.startswith("--8<--")), "")
 
 
 BEGIN = {page: quickstart(page) for page in PAGES}

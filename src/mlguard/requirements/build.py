@@ -272,7 +272,13 @@ class _Builder:
 
 
 def sinks_of(sinks: Sequence[Sink], ledger: Ledger | None) -> tuple[Sink, ...]:
-    """Give the sinks of decisions: those given, and the ledger."""
+    """Give the sinks of decisions: those given, and the ledger.
+
+    Raises:
+        ConfigurationError: The ledger is none.
+    """
+    if ledger is not None and not callable(getattr(ledger, "append", None)):
+        raise refusal("ledger", ledger, "a Ledger, or None")
     return (*sinks, *([] if ledger is None else [ledger.append]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from mlguard.requirements.calibrate import (
     moves_of,
     spent_on,
 )
+from mlguard.requirements.sections import NAME
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -88,7 +90,8 @@ def scaffold(
         >>> print(next(line for line in draft.splitlines() if line.startswith("latency:")))
         latency: {p50: ... ms, p99: ... ms, window: 5 min} # OWNER: recorded is not required: ...
     """
-    name_of("service", service)
+    if not re.search(NAME, name_of("service", service)):
+        raise refusal("service", service, "a name on one line, without control characters")
     per_day = None if requests_per_day is None else whole("requests_per_day", requests_per_day, 1)
     fitted, moves = _learnt(reference, leave_out)
     recorded = None if latencies is None else latencies_of(latencies)

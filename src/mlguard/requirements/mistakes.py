@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mlguard.arguments import refusal
+from mlguard.arguments import refusal, shown
 from mlguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,12 +24,16 @@ _ALLOWED = {
     "int_type": "a whole number",
     "string_type": "text",
     "string_too_short": "text that is not empty",
-    "string_pattern_mismatch": "text that is not blank",
+    "string_pattern_mismatch": "text that is not blank, on one line, without control characters",
+    "string_unicode": "text that can be written in UTF-8",
     "tuple_type": "a list",
     "too_short": "a list that is not empty",
-    "invalid_key": "a key that is text",
+    "invalid_key": "given by a name that is text",
     "finite_number": "a finite number",
 }
+_WORD = re.compile(r"\w[\w .%-]{0,60}")
+"""A key that is written as it is; others stand in brackets, as the places in a list do."""
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _KEYS: dict[str | int, str] = {"p999": "p99.9", "responses": "respond", "tz": "timezone"}
 """What a document calls the parameter of a primitive, where it is not the same word."""
 
@@ -57,7 +61,7 @@ class Mistake:
 
 
 class InvalidRequirements(ConfigurationError):  # noqa: N818 -- reads as what it is
-    """A requirements document has mistakes; the message has a line for each.
+    """A requirements document does not read, or has mistakes; the message has a line for each.
 
     Attributes:
         mistakes: Each `Mistake`, in the order of the document.
@@ -75,11 +79,19 @@ def spelled(path: Path) -> str:
     """Spell a path as people write it.
 
     Examples:
-        >>> spelled(("respond", 0, "when"))
-        'respond[0].when'
+        >>> spelled(("respond", 0, "when")), spelled(("approvals", "a = b"))
+        ('respond[0].when', "approvals['a = b']")
     """
-    words = (f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
+    words = (
+        f".{each}" if isinstance(each, str) and _WORD.fullmatch(each) else f"[{shown(each)}]"
+        for each in path
+    )
     return "".join(words).removeprefix(".") or "the document"
+
+
+def mistake(path: Path, value: object, allowed: str, line: int | None = None) -> Mistake:
+    """Make a mistake from its parts."""
+    return Mistake(spelled(path), str(refusal(spelled(path), value, allowed)), line=line)
 
 
 def among(name: object, known: Sequence[str]) -> str:
@@ -115,8 +127,12 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
         name, _, rest = str(raised).partition(" = ")
         steps = [int(each) if each.isdigit() else each for each in re.findall(r"[^.\[\]]+", name)]
         steps[0] = _KEYS.get(steps[0], steps[0])
-        inside = isinstance(given, Mapping) and steps[0] in given
-        return (path if not inside else (*path, *steps)), f"{spelled((*path, *steps))} = {rest}"
+        path = (*path, *steps)
+        value, _, allowed = rest.partition(": must be ")
+        written = _at(given, steps)
+        if isinstance(written, str | int | float):  # "50 %", where the primitive was given 0.5
+            value = shown(written)
+        return path, f"{spelled(path)} = {value}: must be {allowed}"
     if kind == "literal_error":
         known = [
             word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
@@ -124,6 +140,8 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
         allowed = among(given, known)
     elif kind == "model_type":
         allowed = f"a mapping with {', '.join(_keys(model, path))}"
+    elif kind == "float_type" and (found := _PERCENT.fullmatch(str(given))):
+        allowed = f"a number (did you mean {float(found[1]) / 100:g}?)"
     elif raised is not None:
         allowed = str(raised)
     else:
@@ -132,20 +150,27 @@ def _said(error: Any, model: type[BaseModel], document: object) -> tuple[Path, s
 
 
 def _place(loc: Path, document: object) -> Path:
-    """Leave out of a place what pydantic adds to it: the branch of a union."""
+    """Leave out of a place what pydantic adds to it: the branch of a union, or "[key]"."""
     path: list[str | int] = []
     for step in loc:
         inside = isinstance(document, Mapping) or (
             isinstance(document, Sequence) and isinstance(step, int)
         )
-        if not inside or isinstance(document, str):
+        if not inside or isinstance(document, str) or step == "[key]":
             break
         path.append(step)
+        document = _at(document, [step])
+    return tuple(path)
+
+
+def _at(document: object, steps: Sequence[str | int]) -> object:
+    """Give what stands at a place of a document; None where nothing does."""
+    for step in steps:
         try:
             document = document[step]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
-            document = None
-    return tuple(path)
+            return None
+    return document
 
 
 def _keys(model: Any, path: Path) -> list[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mlguard.arguments import refusal
 from mlguard.governance.requests import Quorum
 from mlguard.render.text import quantity
-from mlguard.requirements.sections import Count, Name, Positive, Section
-from mlguard.requirements.units import Duration, Share
+from mlguard.requirements.sections import ALPHA, Count, Name, Positive, Section
+from mlguard.requirements.units import AMOUNT, Amount, Duration, Share, written
 from mlguard.rollout.guardrails import Guardrail
 from mlguard.rollout.plan import BlastRadius, RollbackPlan
 
@@ -40,13 +41,42 @@ class Watched(Section):
             action=self.action,
         )
 
+    def settled(self) -> Mapping[str, Any]:
+        """Write out the ratios."""
+        made = self.make()
+        return {"tolerance": made.tolerance, "margin": made.margin}
+
+
+def _in_dollars(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value} USD" if number else value
+
 
 class Radius(Section):
     """How much a candidate may touch before it is proven."""
 
     requests: Count | None = Field(None, description="Most requests of the canary.")
     excess_events: Positive | None = Field(None, description="Most events beyond the baseline's.")
-    cost: Positive | None = Field(None, description="Most that its requests may cost.")
+    cost: (
+        Annotated[
+            Amount,
+            BeforeValidator(_in_dollars),
+            WithJsonSchema({"anyOf": [AMOUNT, {"type": "number", "exclusiveMinimum": 0}]}),
+        ]
+        | None
+    ) = Field(
+        None, description="Most that its requests may cost; a number without a currency is USD."
+    )
+
+    def make(self) -> BlastRadius:
+        """Make the limits."""
+        cost = None if self.cost is None else float(self.cost.amount)
+        return BlastRadius(self.requests, excess_events=self.excess_events, cost=cost)
+
+
+_ERRORS = Watched.model_validate({"name": "errors"})
+"""What `rollback_on_error` asks for."""
+_UNLIMITED = Radius.model_validate({})
 
 
 class Rollout(Section):
@@ -80,25 +110,55 @@ class Rollout(Section):
         if not self.stages or sorted({*self.stages}) != [*self.stages]:
             shares = [quantity(each, "share") for each in self.stages]
             raise refusal("stages", shares, "one or more, rising shares, such as [1 %, 10 %, 50 %]")
+        if not self.guardrails and not self.rollback_on_error:
+            allowed = "true, or guardrails given: something must stop a canary"
+            raise refusal("rollback_on_error", self.rollback_on_error, allowed)
+        for place, each in enumerate(self.guardrails):
+            if self.rollback_on_error and each.name == _ERRORS.name:
+                allowed = "another kind of event: rollback_on_error watches the errors already"
+                raise refusal(f"guardrails[{place}].name", each.name, allowed)
+        if self.alpha >= 0.5:  # noqa: PLR2004 -- a half
+            raise refusal("alpha", self.alpha, ALPHA)
+        least = len(self.stages) * self.bake
+        if self.max_duration is not None and self.max_duration <= least:
+            allowed = f"above {quantity(least, 's')}, which is what the stages take at least"
+            raise refusal("max_duration", written(self.max_duration), allowed)
         errors = [Guardrail("errors")] if self.rollback_on_error else []
-        radius = {} if self.blast_radius is None else self.blast_radius.model_dump()
         return RollbackPlan(
             self.stages,
             guardrails=[*errors, *(each.make() for each in self.guardrails)],
             alpha=self.alpha,
-            blast_radius=BlastRadius(**radius),
+            blast_radius=(self.blast_radius or _UNLIMITED).make(),
             approvals=[*range(1, len(self.stages)), "promote"] if approved else [],
             bake=self.bake,
             max_duration=self.max_duration,
         )
+
+    def settled(self) -> Mapping[str, Any]:
+        """Keep a limit on errors that is written out as what it is, and no limits as none."""
+        others = [each for each in self.guardrails if each != _ERRORS]
+        return {
+            "rollback_on_error": self.rollback_on_error or len(others) < len(self.guardrails),
+            "guardrails": tuple(sorted(others, key=lambda each: each.name)),
+            "blast_radius": None if self.blast_radius == _UNLIMITED else self.blast_radius,
+        }
 
 
 class Votes(Section):
     """Who must approve."""
 
     votes: Count = Field(1, description="Different people who approve, at least.")
-    roles: tuple[Name, ...] = Field((), strict=False, description="For which they must speak.")
+    roles: tuple[Name, ...] = Field(
+        (),
+        strict=False,
+        description="For which they must speak, each role by another person; one that stands there "
+        "twice takes two.",
+    )
 
     def make(self) -> Quorum:
         """Make the quorum."""
         return Quorum(self.votes, roles=self.roles)
+
+    def settled(self) -> Mapping[str, Any]:
+        """Ask for no fewer votes than the roles take."""
+        return {"votes": self.make().votes}

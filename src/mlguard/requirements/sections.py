@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import pydantic
 from pydantic import (
-    BeforeValidator,
+    AfterValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 
@@ -25,13 +24,13 @@ from mlguard.budgets.streams import StreamLatency
 from mlguard.budgets.unit_cost import UnitCost
 from mlguard.budgets.windows import Calendar, Rolling
 from mlguard.performance.metrics import METRICS, roc_auc
-from mlguard.policies.responses import Response
 from mlguard.policies.thresholds import Limits, at_least, at_most
+from mlguard.render.text import quantity
 from mlguard.requirements.units import (
     UNITS,
     Amount,
     Duration,
-    Lasting,
+    Period,
     Share,
     Window,
     duration,
@@ -45,55 +44,25 @@ if TYPE_CHECKING:
     from mlguard.protocols import Clock, Sink
     from mlguard.stores.spend import SpendStore
 
-ESTIMATED = "estimated performance"
-"""The verdict on what is estimated while labels are still to come; it is given to `decide()`."""
-JUDGED = ("latency", "errors", "cost", "unit_cost", "drift", "performance", ESTIMATED)
-"""The verdicts of a service, which `respond` may name."""
-
-Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+"""Control characters, ends of lines, and what turns the direction of what follows."""
+NAME = rf"^[^{_UNSEEN}]*[^\s{_UNSEEN}][^{_UNSEEN}]*$"
+"""Text on one line that is not blank."""
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, pattern=NAME)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(gt=0)]
 
 
-def _listed(value: object) -> object:
-    if not value:
-        raise ValueError("the name of a verdict, or a list of several")
-    return _several(value)
-
-
-def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-_JUDGED = {"type": "string", "enum": list(JUDGED)}
-Judged: TypeAlias = Annotated[
-    tuple[
-        Literal[
-            "latency",
-            "errors",
-            "cost",
-            "unit_cost",
-            "drift",
-            "performance",
-            "estimated performance",
-        ],
-        ...,
-    ],
-    BeforeValidator(_listed),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [_JUDGED, {"type": "array", "items": _JUDGED, "minItems": 1}]}),
-]
-
-Actions: TypeAlias = Annotated[
-    tuple[Name, ...],
-    BeforeValidator(_several),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
+def as_set(names: Iterable[str]) -> tuple[str, ...]:
+    """Keep names whose order and number do not count in one way."""
+    return tuple(sorted({*names}))
 
 
 class Section(pydantic.BaseModel):
-    """A part of the document. Immutable."""
+    """A part of the document. Immutable.
+
+    What may be said in several ways is kept in one, so that sections which mean the same are equal.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, serialize_by_alias=True
@@ -103,9 +72,14 @@ class Section(pydantic.BaseModel):
         """Make what the section asks for; what is refused is a mistake of the document."""
         return self
 
+    def settled(self) -> Mapping[str, Any]:
+        """Give the fields that are kept in another way than they were written."""
+        return {}
+
     @model_validator(mode="after")
     def _makes(self) -> Self:
         self.make()
+        self.__dict__.update(self.settled())  # it is frozen from here on
         return self
 
 
@@ -141,8 +115,11 @@ class Quantiles(Section):
         given = [(name, limit) for name, limit in named if limit is not None]
         for (low, less), (high, more) in pairwise(given):
             if more <= less:
-                raise refusal(high, written(more), f"above that of {low}")
+                raise refusal(high, written(more), f"above that of {low}, {quantity(less, 's')}")
         return self
+
+
+_LEAST_WINDOW = 0.06
 
 
 class Latency(Quantiles):
@@ -163,6 +140,12 @@ class Latency(Quantiles):
         }
         window = timedelta(seconds=self.window)
         super().make()
+        if self.window < _LEAST_WINDOW:
+            raise refusal("window", written(self.window), "at least 60 ms: it moves on in 60 steps")
+        for name in ("first_token", "gap", "total"):
+            part = getattr(self, name)
+            if part is not None and not part.limits:
+                raise refusal(f"{name}.p99", None, "given, or another quantile")
         if not self.limits and not streams:
             raise refusal("p99", None, "given, or another quantile, or a part of streams")
         if not streams:
@@ -174,6 +157,7 @@ class Latency(Quantiles):
         return StreamLatency(**streams, window=window, name="latency", clock=clock)
 
 
+_LEAST_PERIOD = 8_640.0
 _LEAST_SLO = 1 - 1 / 14.4
 """The first alert fires at a burn rate of 14.4: at this SLO that needs all requests to fail."""
 
@@ -182,7 +166,7 @@ class Errors(Section):
     """Which share of the requests must be good, over which period."""
 
     slo: Share = Field(description="Share of requests that must be good.", examples=["99.9 %"])
-    period: Window = Field(
+    period: Period = Field(
         "30 d",
         validate_default=True,
         description="Of the error budget.",
@@ -193,10 +177,17 @@ class Errors(Section):
     def make(self, clock: Clock | None = None) -> ErrorBudget:
         """Make the budget."""
         period = windowed(self.period, self.timezone)
+        if isinstance(period, Rolling) and period.seconds < _LEAST_PERIOD:
+            allowed = "at least 2.4 h: its alerts look back over 1/720 of it"
+            raise refusal("period", self.period, allowed)
         if self.slo <= _LEAST_SLO:
             allowed = "above 93.06 %, where its alerts can fire"
             raise refusal("slo", self.slo, allowed)
         return ErrorBudget(self.slo, period=period, clock=clock)
+
+    def settled(self) -> Mapping[str, Any]:
+        """Leave out a time zone that does not count."""
+        return {} if self.period in UNITS else {"timezone": "UTC"}
 
 
 class Cost(Section):
@@ -221,7 +212,17 @@ class Cost(Section):
             raise refusal("per_million", None, "given, or cap")
         if (self.window is None) is not (self.cap is None):
             raise refusal("window", self.window, "given exactly when cap is")
+        if self.per_million and self.cap and self.per_million.currency != self.cap.currency:
+            allowed = f"in {self.cap.currency}, the currency of cap"
+            raise refusal("per_million", str(self.per_million), allowed)
+        windowed("day", self.timezone)
         return self.unit_cost(), self.budget("cost", store=MemoryStore())
+
+    def settled(self) -> Mapping[str, Any]:
+        """Leave out what does not count: a zone but for the calendar's, rules without a cap."""
+        zone = {} if self.window in UNITS else {"timezone": "UTC"}
+        ruled = {} if self.cap else {"on_store_error": "deny", "on_unsettled": "reserved"}
+        return {**zone, **ruled}
 
     def unit_cost(self, clock: Clock | None = None) -> UnitCost | None:
         """Make the limit on a million inferences."""
@@ -252,6 +253,11 @@ class Cost(Section):
         )
 
 
+_MOST_DRIFT = {"shift": 6.0, "psi": 100.0, "ks": 1.0, "js": 1.0}
+"""What a metric cannot pass; a PSI of 100 needs a bin with less than one of 1e21 rows."""
+ALPHA = "below 50 %: it is the chance of a false alarm, such as '1 %'"
+
+
 class Drift(Section):
     """How far the data may move from the reference that was saved with the model."""
 
@@ -263,20 +269,40 @@ class Drift(Section):
         None, description="Beyond it a column breaches: three times the tolerance if not given."
     )
     alpha: Share = Field(0.01, description="Chance of any false alarm in a comparison.")
-    must_be_conclusive: tuple[Name, ...] = Field(
+    must_be_conclusive: Annotated[tuple[Name, ...], AfterValidator(as_set)] = Field(
         (), strict=False, description="Columns that must have enough rows to be judged."
     )
 
     def make(self) -> object:
         """Look at the lines."""
-        most = self.tolerance if self.metric in {"ks", "js"} else 0.0
-        if most >= 1.0:
-            raise refusal("tolerance", self.tolerance, f"below 1, the most that {self.metric} is")
-        if most and (self.breach or 3.0 * most) >= 1.0:
-            raise refusal("breach", self.breach, f"given, and below 1, the most of {self.metric}")
-        if self.breach is not None and self.breach < self.tolerance:
+        if self.alpha >= 0.5:  # noqa: PLR2004 -- a half
+            raise refusal("alpha", self.alpha, ALPHA)
+        most = _MOST_DRIFT[self.metric]
+        if self.tolerance >= most:
+            allowed = f"below {most:g}, the most that {self.metric} is"
+            raise refusal("tolerance", self.tolerance, allowed)
+        if self.line >= most:
+            given = "given, and " * (self.breach is None)
+            allowed = f"{given}below {most:g}, the most that {self.metric} is"
+            raise refusal("breach", self.breach, allowed)
+        if self.line < self.tolerance:
             raise refusal("breach", self.breach, f"at least the tolerance, {self.tolerance:g}")
         return self
+
+    @property
+    def line(self) -> float:
+        """The breach line."""
+        return float(f"{3.0 * self.tolerance:.12g}") if self.breach is None else self.breach
+
+    def settled(self) -> Mapping[str, Any]:
+        """Write the breach line out."""
+        return {"breach": self.line}
+
+
+_SHARES = {*("accuracy", "average_precision", "balanced_accuracy", "brier", "f1"), "precision"} | {
+    *("recall", "roc_auc")
+}
+"""Metrics that lie between 0 and 1: mlguard's, and those of scikit-learn under its names."""
 
 
 class Performance(Section):
@@ -300,8 +326,15 @@ class Performance(Section):
         if wrong and getattr(self, wrong) is not None:
             allowed = f"left out: of {self.metric} {known and known.better} is better"
             raise refusal(wrong, getattr(self, wrong), allowed)
-        if known and self.floor is not None and self.floor > 1.0:
-            raise refusal("floor", self.floor, f"at most 1, the best {self.metric}")
+        share, name = self.metric in _SHARES, self.metric
+        if share and self.floor is not None and not 0.0 < self.floor <= 1.0:
+            raise refusal("floor", self.floor, f"above 0 and at most 1, the best {name}")
+        if share and self.ceiling is not None and self.ceiling >= 1.0:
+            raise refusal("ceiling", self.ceiling, f"below 1, the worst {name}")
+        if known and self.ceiling is not None and self.ceiling <= 0.0:
+            raise refusal("ceiling", self.ceiling, f"above 0, the best {name}")
+        if share and self.not_worse_by is not None and self.not_worse_by >= 1.0:
+            raise refusal("not_worse_by", self.not_worse_by, f"below 1: {name} is between 0 and 1")
         if self.floor is not None and self.ceiling is not None:
             raise refusal("ceiling", self.ceiling, "left out where floor is given")
         if self.limit is None and self.not_worse_by is None:
@@ -322,47 +355,8 @@ class Performance(Section):
         return mean and self.labels_after is not None and self.limit is not None
 
 
-_ACTIONS = {"alert", "retrain", "rollback", "hold", "promote"}
-
-
-class Rule(Section):
-    """When what is done, and how often at most."""
-
-    when: Judged = Field(description="Verdicts, all of which must be bad.", examples=["drift"])
-    severity: Literal["WARN", "BREACH", "UNKNOWN"] = Field(
-        "BREACH", description="Which severity is bad enough."
-    )
-    do: Name = Field(
-        description="alert, retrain, rollback, hold, promote, or an action of your own.",
-        examples=["alert", "retrain", "rollback"],
-    )
-    lasts: Lasting = Field(
-        1, alias="for", description="Evaluations in a row, or a duration.", examples=[3, "2 h"]
-    )
-    cooldown: Duration | None = Field(None, description="Least time between two actions.")
-    unless: Actions = Field(
-        (), description="Actions of other rules: while one is called for, this is not taken."
-    )
-
-    def make(self, name: str | None = None, unless: Sequence[str] = ()) -> Response:
-        """Make the response; `unless` are the names of those that withhold it."""
-        ours = self.do.lower().replace("_", "").replace(" ", "").replace("-", "")
-        if ours in _ACTIONS and self.do != ours:
-            raise refusal("do", self.do, f"spelled {ours!r}, or an action of your own name")
-        if self.do.lower() in {"none", "resolve"}:
-            raise refusal("do", self.do, "an action; an alert is resolved by itself")
-        return Response(
-            self.do,
-            when=self.when,
-            severity=self.severity,
-            for_=self.lasts,
-            cooldown=self.cooldown or 0.0,
-            unless=unless,
-            name=name,
-        )
-
-
 def windowed(window: str, timezone: str) -> Calendar | Rolling:
-    """Make the window of a section."""
-    unit: Any = window
-    return Calendar(unit, tz=timezone) if window in UNITS else Rolling(duration(window))
+    """Make the window of a section; a time zone that there is not is refused of either kind."""
+    unit: Any = window if window in UNITS else "day"
+    calendar = Calendar(unit, tz=timezone)
+    return calendar if window in UNITS else Rolling(duration(window))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -96,12 +97,29 @@ def window(value: object) -> str:
         >>> window("day"), window("48 h")
         ('day', '172800 s')
     """
-    if value in UNITS:
+    return _window(value, UNITS)
+
+
+def period(value: object) -> str:
+    """Read a period: a window that is no single hour of the calendar.
+
+    Raises:
+        ValueError: Says what is allowed.
+
+    Examples:
+        >>> period("month")
+        'month'
+    """
+    return _window(value, UNITS[1:])
+
+
+def _window(value: object, units: Sequence[str]) -> str:
+    if value in units:
         return str(value)
     try:
         return written(duration(value))
     except ValueError:
-        allowed = f"one of {', '.join(UNITS)}, or a duration with its unit, such as '48 h'"
+        allowed = f"one of {', '.join(units)}, or a duration with its unit, such as '48 h'"
         raise ValueError(allowed) from None
 
 
@@ -139,6 +157,8 @@ def _text(pattern: str, *examples: Any) -> dict[str, Any]:
 
 
 _TIME, _SHARE = _text(_DURATION, "50 ms", "5 min", "30 d"), _text(_PERCENT, "99.9 %", "1 %")
+AMOUNT = _text(r"[0-9]+(?:\.[0-9]{1,9})? [A-Z]{3}", "500 USD", "12.50 EUR")
+"""How an amount is written, as a schema."""
 _BETWEEN = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 _TIMES = {"type": "integer", "minimum": 1}
 
@@ -150,12 +170,17 @@ Amount = Annotated[
     InstanceOf[Money],
     BeforeValidator(money),
     PlainSerializer(lambda amount: str(amount)),  # noqa: PLW0108 -- pydantic 2.7 wants a signature
-    WithJsonSchema(_text(r"[0-9]+(?:\.[0-9]{1,9})? [A-Z]{3}", "500 USD", "12.50 EUR")),
+    WithJsonSchema(AMOUNT),
 ]
 Window = Annotated[
     str,
     BeforeValidator(window),
     WithJsonSchema({"anyOf": [{"type": "string", "enum": list(UNITS)}, _TIME]}),
+]
+Period = Annotated[
+    str,
+    BeforeValidator(period),
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": list(UNITS[1:])}, _TIME]}),
 ]
 Lasting = Annotated[
     int | float,

@@ -10,7 +10,8 @@ from mlguard.render.text import quantity
 if TYPE_CHECKING:
     from mlguard.requirements.model import Requirements
     from mlguard.requirements.rollouts import Rollout
-    from mlguard.requirements.sections import Cost, Drift, Latency, Performance, Rule
+    from mlguard.requirements.rules import Rule
+    from mlguard.requirements.sections import Cost, Drift, Latency, Performance
 
 
 def explained(wanted: Requirements) -> Iterator[str]:
@@ -75,7 +76,7 @@ def _cost(cost: Cost) -> Iterator[str]:
 
 
 def _drift(drift: Drift) -> str:
-    breach = drift.breach or 3 * drift.tolerance
+    breach = drift.line
     unit = "standard deviations" if drift.metric == "shift" else f"in {drift.metric}"
     lines = f"warns beyond {drift.tolerance:g} and breaches beyond {breach:g} {unit}"
     if drift.tolerance == breach:
@@ -133,7 +134,7 @@ def _rollout(rollout: Rollout) -> str:
     if radius is not None:
         limits = {"requests": radius.requests, "excess events": radius.excess_events}
         most = [f"{value:,.10g} {name}" for name, value in limits.items() if value is not None]
-        most += [] if radius.cost is None else [f"a cost of {radius.cost:g}"]
+        most += [] if radius.cost is None else [f"a cost of {radius.cost}"]
         said += [f"at most {' and '.join(most)} before a proof"] if most else []
     if rollout.max_duration is not None:
         said.append(f"ended after {quantity(rollout.max_duration, 's')}")
