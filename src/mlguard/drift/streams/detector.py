@@ -79,13 +79,13 @@ class Change(Record):
 class Detector:
     """Finds changes in a stream of numbers. Not thread-safe: one writer for each detector.
 
+    It is a check, too: BREACH from a change on until `reset()`, WARN while its status is "warning",
+    UNKNOWN while nothing can be found.
+
     The detectors of this package inherit from it; it is not made by itself. Its state is per
     process: `state()` and `from_state` carry it over a restart. NaN and None are missing values.
     They have a place in the stream, so that `at` and `onset` count them, and nothing else. Booleans
     are 0 and 1; infinities, strings and arrays are refused, and a refusal changes nothing.
-
-    It is a check, too: BREACH from a change on until `reset()`, WARN while its status is "warning",
-    UNKNOWN while nothing can be found.
     """
 
     __slots__ = (
