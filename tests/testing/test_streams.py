@@ -16,6 +16,10 @@ from mlguard.drift.streams import Change, PageHinkley
 from mlguard.testing import Metronome, Stream, evaluate, stream
 
 
+def found_at(place: int) -> Change:
+    return Change(at=place, onset=place, before=None, after=None, evidence={})
+
+
 def rng() -> np.random.Generator:
     return np.random.default_rng(1)
 
@@ -138,8 +142,7 @@ def test_a_detector_that_knows_the_truth_scores_perfectly(lengths: list[int], fa
 
         def _step(self, x: float) -> Change | None:
             del x
-            new = self._at - 1 in known.changes
-            return self._found(self._at - 1, None, None) if new else None
+            return found_at(self._at - 1) if self._at - 1 in known.changes else None
 
     found = evaluate(lambda: Knowing(math.inf), [known] * 2)
     assert found.run_length.value == math.inf
@@ -158,7 +161,7 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say() -> None:
         __slots__ = ()
 
         def _step(self, x: float) -> Change | None:
-            return self._found(self._at - 1, None, None) if x < 1.0 / 200.0 else None
+            return found_at(self._at - 1) if x < 1.0 / 200.0 else None
 
     found_at_all = 1.0 - (1.0 - 1.0 / 200.0) ** 100
     median = math.ceil(math.log(1.0 - found_at_all / 2.0) / math.log(1.0 - 1.0 / 200.0)) - 1
