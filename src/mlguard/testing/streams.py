@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import special
 
 from mlguard.arguments import choice, instances, refusal, share, whole
 from mlguard.drift.streams.detector import Change, Detector
+from mlguard.render.text import number
 from mlguard.stats.intervals import exact_proportion_interval
 from mlguard.stats.quantiles import rank_interval
 from mlguard.values import Measurement
@@ -31,10 +33,19 @@ class Stream:
     Attributes:
         values: In their order.
         changes: The first value of each new level, in their order.
+
+    Raises:
+        ConfigurationError: A change is outside of the values, or not after the one before.
     """
 
     values: Floats
     changes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        places = tuple(whole("changes", each) for each in self.changes)
+        if any(each >= end for each, end in pairwise((*places, len(self.values)))):
+            raise refusal("changes", places, f"rising, and below {len(self.values)}")
+        object.__setattr__(self, "changes", places)
 
 
 def stream(
@@ -85,7 +96,7 @@ def stream(
         moves = (np.diff(mean) != 0.0) | (np.diff(spread) != 0.0)
         begins = np.flatnonzero(moves & ~np.r_[False, moves[:-1]]) + 1
         changes = begins.tolist()
-    return Stream(values, tuple(whole("changes", each) for each in changes))
+    return Stream(values, tuple(changes))
 
 
 def _correlated(noise: Floats, correlation: float) -> Floats:
@@ -109,17 +120,28 @@ class Evaluation:
         delay: Median number of observations from a change to its alarm, of the changes found.
         misses: Share of the changes that no alarm followed before the next one or the end.
         onset_error: Median distance of the estimated onset from the true one.
+        always: What an alarm after every value makes of the same streams.
+        never: Likewise, no alarm at all.
     """
 
     run_length: Measurement
     delay: Measurement
     misses: Measurement
     onset_error: Measurement
+    always: Evaluation | None = None
+    never: Evaluation | None = None
 
     def __str__(self) -> str:
-        return "\n".join(
-            str(each) for each in (self.run_length, self.delay, self.misses, self.onset_error)
-        )
+        return "\n".join(map(self._line, ("run_length", "delay", "misses", "onset_error")))
+
+    def _line(self, name: str) -> str:
+        beside = [
+            f"{other} {'none' if math.isnan(value) else number(value)}"
+            for other in ("always", "never")
+            if (found := getattr(self, other)) is not None
+            for value in (getattr(found, name).value,)
+        ]
+        return f"{getattr(self, name)}" + (f"; {', '.join(beside)}" if beside else "")
 
 
 def evaluate(
@@ -128,8 +150,8 @@ def evaluate(
     """Let a fresh detector run over each stream, and compare its alarms with the changes.
 
     The first alarm after a change and before the next finds it; every other one is false. Look at
-    all four numbers: a detector that always alarms misses nothing, and one that never does is never
-    wrong. `Metronome` is either, to compare with.
+    all four numbers: what always alarms misses nothing, and what never does is never wrong. Both
+    stand beside the detector; `Metronome` is one that alarms at any other pace.
 
     Args:
         make: Gives a fresh detector.
@@ -145,29 +167,42 @@ def evaluate(
         >>> rng = np.random.default_rng(1)
         >>> streams = [stream(rng, np.repeat([0.0, 1.0], 500)) for _ in range(50)]
         >>> print(evaluate(ScanGLR, streams))
-        run length = infinity (13,171 to infinity), n = 48,588
-        delay = 26 (24 to 30), n = 50
-        misses = 0 (0 to 0.07112), n = 50
-        onset error = 1 (0 to 2), n = 50
+        run length = infinity (13,171 to infinity), n = 48,588; always 1, never infinity
+        delay = 26 (24 to 30), n = 50; always 0, never none
+        misses = 0 (0 to 0.07112), n = 50; always 0, never 1
+        onset error = 1 (0 to 2), n = 50; always 0, never none
         >>> print(evaluate(lambda: Metronome(10), streams).run_length)
         run length = 10 (9.725 to 10.28), n = 49,500
     """
     share("confidence", confidence)
-    quiet = alarms = changes = 0
+    known = instances((Stream,), "streams", streams)
+    found = [make().observe_many(each.values) for each in known]
+    alarms = [([change.at for change in each], [change.onset for change in each]) for each in found]
+    every = [(range(len(each.values)),) * 2 for each in known]
+    none: list[tuple[Sequence[int], Sequence[int]]] = [((), ())] * len(known)
+    always, never = (_scored(known, each, confidence) for each in (every, none))
+    return replace(_scored(known, alarms, confidence), always=always, never=never)
+
+
+def _scored(
+    streams: Sequence[Stream],
+    alarms: Sequence[tuple[Sequence[int], Sequence[int]]],
+    confidence: float,
+) -> Evaluation:
+    """Compare the changes of each stream with its alarms: where they came, and their onsets."""
+    quiet = false = changes = 0
     delays: list[int] = []
     errors: list[int] = []
-    for each in instances((Stream,), "streams", streams):
-        found = make().observe_many(each.values)
-        ats = [change.at for change in found]
+    for each, (ats, onsets) in zip(streams, alarms, strict=True):
         changes += len(each.changes)
         quiet += len(each.values)
-        alarms += len(found)
-        for start, end in zip(each.changes, (*each.changes[1:], len(each.values)), strict=True):
+        false += len(ats)
+        for start, end in pairwise((*each.changes, len(each.values))):
             first = bisect_left(ats, start)
             if first < len(ats) and ats[first] < end:
-                alarms -= 1
+                false -= 1
                 delays.append(ats[first] - start)
-                errors.append(abs(found[first].onset - start))
+                errors.append(abs(onsets[first] - start))
                 quiet -= ats[first] - start + 1
             else:
                 quiet -= end - start
@@ -182,7 +217,7 @@ def evaluate(
         confidence=confidence,
     )
     return Evaluation(
-        _every(quiet, alarms, confidence),
+        _every(quiet, false, confidence),
         _median("delay", delays, confidence),
         misses,
         _median("onset error", errors, confidence),

@@ -92,6 +92,23 @@ def test_a_restart_changes_nothing(seed: int, cut: int) -> None:
     assert first.state() == second.state() == third.state()
 
 
+def test_a_state_makes_another_and_leaves_this_one_as_it_was() -> None:
+    first, second = jumpy(), jumpy()
+    second.observe_many(rows(1))
+    state, before = second.state(), first.state()
+    again = first.from_state(state)
+    again.observe_many(rows(2))
+    assert again is not first
+    assert (first.state(), second.state()) == (before, state)
+
+
+def test_a_value_that_is_no_event_is_refused_before_the_others_are_taken() -> None:
+    streams = Streams({"score": PageHinkley, "errors": partial(ScanGLR, "bernoulli")})
+    with pytest.raises(ConfigurationError, match=r"^row\['errors'\] = 0.5: must be a whole number"):
+        streams.observe({"score": 1.0, "errors": 0.5})
+    assert [each.n for each in streams.measure()] == [0, 0]
+
+
 def test_something_is_found_by_each_kind() -> None:
     found = joined([jumpy().observe_many(rows(seed)) for seed in range(8)])
     assert set(found) == set(NAMES)

@@ -82,6 +82,9 @@ class Change(Record):
 class Detector:
     """Finds changes in a stream of numbers. Not thread-safe: one writer for each detector.
 
+    It is a check, too: BREACH from a change on until `reset()`, WARN while its status is "warning",
+    UNKNOWN while nothing can be found.
+
     The detectors of this package inherit from it; it is not made by itself. Its state is per
     process: `state()` and `from_state` carry it over a restart. NaN and None are missing values.
     They have a place in the stream, so that `at` and `onset` count them, and nothing else. Numbers
@@ -92,9 +95,6 @@ class Detector:
     Run lengths are those of independent values. Where the first thousand depend on those before,
     `measure()` says so: `details["autocorrelation"]` is their correlation, and
     `details["rate_holds"]` is false where it is beyond 0.1 and what chance makes of it.
-
-    It is a check, too: BREACH from a change on until `reset()`, WARN while its status is "warning",
-    UNKNOWN while nothing can be found.
 
     Args:
         block: The detector is given the means of so many observations each, which depend less on
