@@ -63,6 +63,7 @@ from mlguard import (
     waived,
     worst,
 )
+from mlguard.drift.streams import Change, Detector, PageHinkley, ScanGLR, Streams
 from mlguard.integrations.asgi import App as ASGIApp
 from mlguard.integrations.asgi import GuardMiddleware
 from mlguard.integrations.metered import metered
@@ -79,6 +80,7 @@ from mlguard.integrations.sinks import (
     webhook,
 )
 from mlguard.integrations.wrap import wrap
+from mlguard.performance import MatureLosses, Outcomes, mature_losses
 from mlguard.rollout import Acting, Actuator, Router, Splitter
 from mlguard.testing import (
     ManualClock,
@@ -325,3 +327,26 @@ def approvals(desk: Approvals, request: ApprovalRequest, records: list[Mapping[s
     desk.approve(request.digest, "token")  # type: ignore[arg-type]
     request.action = "promote"  # type: ignore[misc]
     Approvals("eta", MemoryStore(), authenticate=dict, quorum=Quorum())  # type: ignore[arg-type]
+
+
+def streams(outcomes: Outcomes, app: ASGIApp) -> None:
+    detector = ScanGLR("bernoulli")
+    assert_type(detector(), Verdict)
+    check: Check = detector
+    many = Streams({"score": PageHinkley, "failed": partial(ScanGLR, "bernoulli")})
+    check = worst("streams", check, many)
+    assert_type(many.observe({"score": 0.3, "failed": None}), dict[str, Change])
+    assert_type(many.observe_many({"score": [0.3], "failed": [1]}), dict[str, list[Change]])
+    assert_type(many.detectors, dict[str, Detector])
+    assert_type(many.from_state(many.state()), Streams)
+    Streams({"score": PageHinkley()})  # type: ignore[dict-item]
+    tenants = Keyed(ScanGLR)
+    tenants["acme"] = ScanGLR()
+    assert_type(tenants["acme"], ScanGLR)
+
+    def watch(seconds: float | None, good: bool | None, scope: Any) -> None:  # noqa: FBT001
+        many.observe({"score": seconds or scope["score"], "failed": not good})
+
+    GuardMiddleware(app, observer=watch)
+    wrap(abs, observer=watch)
+    assert_type(mature_losses(outcomes, since=None), MatureLosses)
