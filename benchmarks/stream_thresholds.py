@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 COUNTS = (0.01, 0.1, 1.0, 10.0)
-PLANS = ((200, 40_000, 0.0), (600, 500_000, 9.9))
+PLANS = ((200, 40_000, 0.0), (300, 500_000, 9.9))
 """Streams, their length, and the least statistic that matters: for short and for long runs."""
 SHORT = 3
 """So many run lengths are fitted with the first plan."""
