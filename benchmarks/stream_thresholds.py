@@ -12,10 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import xlogy
 
 from mlguard.drift.streams.families import FAMILIES
-from mlguard.drift.streams.scan import LEAST, SHARE, SHORTEST, WARM_UP, windows_of
+from mlguard.drift.streams.scan import LEAST, SHARE, SHORTEST, beyond, height, windows_of
 from mlguard.drift.streams.thresholds import EVERY
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 COUNTS = (0.01, 0.1, 1.0, 10.0)
-PLANS = ((200, 40_000, 0.0), (140, 500_000, 8.0))
+PLANS = ((200, 40_000, 0.0), (300, 500_000, 9.9))
 """Streams, their length, and the least statistic that matters: for short and for long runs."""
 SHORT = 3
 """So many run lengths are fitted with the first plan."""
@@ -35,52 +34,28 @@ SHORT = 3
 
 def records(xs: Floats, family: str, floor: float) -> dict[str, tuple[Floats, Floats]]:
     """Give the records of the statistic, eased for its window, by direction: which, and when."""
-    totals, squares = np.r_[0.0, np.cumsum(xs)], np.r_[0.0, np.cumsum(xs * xs)]
-    places = np.arange(len(xs) + 1)
-    means = totals / np.maximum(places, 1)
-    noise = FAMILIES[family].spread(np.maximum(places, 1), totals, squares)
+    totals, squares = np.cumsum(np.r_[0.0, xs]), np.cumsum(np.r_[0.0, xs * xs])
+    places = np.maximum(np.arange(len(xs) + 1), 1)
+    means = totals / places
+    noise = FAMILIES[family].spread(places, totals, squares) / places
     found = {way: np.zeros(len(xs) + 1) for way in ("both", "up", "down")}
     for r in range(len(xs).bit_length()):
-        for w in windows_of(r):
-            n = places[w + WARM_UP :]
-            n = n[n % (1 << r) == 0]
-            window = totals[n] - totals[n - w]
-            e = window - w * means[n]
-            ease = SHARE * np.log(w / SHORTEST)
-            enough = e * e * n > max(floor - ease, LEAST) * noise[n] * w * (n - w)
-            at, e = n[enough], e[enough]
-            score = statistic(family, at, totals[at], squares[at], w, window[enough])
-            score = np.where(score > LEAST, score + ease, 0.0)
-            for way, sign in (("both", np.sign(e)), ("up", 1.0), ("down", -1.0)):
-                here, reached = at[e * sign > 0.0], score[e * sign > 0.0]
-                found[way][here] = np.maximum(found[way][here], reached)
+        ends = np.arange(1, (len(xs) >> r) + 1) << r
+        bound = height(floor, windows_of(r)[-1])
+        i, w, before = beyond(r, totals[ends], ends, means[ends], bound * noise[ends])
+        n = ends[i]
+        window = totals[n] - before
+        score = FAMILIES[family].evidences(n, totals[n], squares[n], w, window)
+        score = np.where(score > LEAST, score + SHARE * np.log(w / SHORTEST), 0.0)
+        rises = window * n > w * totals[n]
+        for way, those in (("both", rises | True), ("up", rises), ("down", ~rises)):
+            np.maximum.at(found[way], n[those], score[those])
     result = {}
     for way, scores in found.items():
         top = np.maximum.accumulate(scores)
         when = np.flatnonzero(np.diff(top)) + 1
         result[way] = top[when], np.r_[when, len(xs)]
     return result
-
-
-def statistic(  # noqa: PLR0917 -- as `evidence` there
-    family: str, n: Any, s: Floats, q: Floats, w: int, window: Floats
-) -> Floats:
-    """Give the evidence of `mlguard.drift.streams.families`, for arrays."""
-    if family == "gaussian":
-        apart = (window - w * s / n) ** 2 * n / (w * (n - w))
-        freedom = n - 2.0
-        spread = q - s * s / n
-        found = 0.5 * (1.0 - 0.25 / freedom) ** 2 * freedom * apart / (spread - 0.5 * apart)
-        return np.asarray(found)
-
-    def term(count: Any, of: Any) -> Any:
-        return xlogy(count, count / of)
-
-    found = term(window, w) + term(s - window, n - w) - term(s, n)
-    if family == "bernoulli":
-        before = s - window
-        found += term(w - window, w) + term(n - w - before, n - w) - term(n - s, n)
-    return np.asarray(found)
 
 
 def fitted(draw: Callable[[int], Any], family: str) -> dict[str, tuple[float, ...]]:

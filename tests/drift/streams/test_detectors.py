@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -38,7 +39,16 @@ DETECTORS: dict[str, Make] = {
     "page_hinkley_up": partial(PageHinkley, smallest_shift=1.0, direction="up"),
     "page_hinkley_down": partial(PageHinkley, smallest_shift=1.0, direction="down"),
 }
-JUMPY = {name: partial(make, false_alarm_every=1_000) for name, make in DETECTORS.items()}
+IN_BLOCKS: dict[str, Make] = {
+    "adwin_blocks": partial(Adwin, block=3),
+    "e_detector_blocks": partial(EDetector, baseline=0.15, block=3),
+    "scan_blocks": partial(ScanGLR, block=3),
+    "page_hinkley_blocks": partial(PageHinkley, block=3),
+}
+JUMPY = {
+    name: partial(make, false_alarm_every=1_000, warn_every=500)
+    for name, make in (DETECTORS | IN_BLOCKS).items()
+}
 jumpy_detector = pytest.mark.parametrize("make", JUMPY.values(), ids=JUMPY)
 every_detector = pytest.mark.parametrize("make", DETECTORS.values(), ids=DETECTORS)
 
@@ -256,6 +266,33 @@ def test_what_is_kept_is_bounded(make: Make) -> None:
     assert len(detector.changes) == KEPT
     assert detector.measure().value > KEPT
     assert len(json.dumps(detector.state())) < 100_000
+
+
+def size_of(value: Any) -> int:
+    """Give the bytes of a value and of all it refers to, each counted every time."""
+    parts: Any = ()
+    if isinstance(value, dict):
+        parts = [*value.keys(), *value.values()]
+    elif isinstance(value, list | tuple):
+        parts = value
+    elif not isinstance(value, str | int | float | type(None)):
+        names = {name for each in type(value).__mro__ for name in getattr(each, "__slots__", ())}
+        parts = [getattr(value, name) for name in names if hasattr(value, name)]
+    return sys.getsizeof(value) + sum(map(size_of, parts))
+
+
+@every_detector
+def test_memory_does_not_grow_with_the_stream(make: Make) -> None:
+    detector = make(on_missing="alarm")
+    rng = np.random.default_rng(6)
+    sizes = []
+    for _ in range(3):
+        xs = (rng.random(200_000) < 0.1).astype(float)
+        xs[rng.integers(0, 200_000, 500)] = np.nan
+        detector.observe_many(xs)
+        sizes.append(size_of(detector))
+        assert len(json.dumps(detector.state())) < 100_000
+    assert max(sizes) < 70_000
 
 
 @every_detector

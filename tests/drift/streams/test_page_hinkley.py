@@ -60,3 +60,10 @@ def test_the_smallest_shift_is_checked(bad: object) -> None:
 def test_the_direction_is_checked() -> None:
     with pytest.raises(ConfigurationError, match=r"^direction = 'sideways'"):
         PageHinkley(direction="sideways")  # type: ignore[arg-type]
+
+
+def test_values_that_lean_by_a_rounding_error_only_are_no_trouble() -> None:
+    detector = PageHinkley()
+    assert detector._raised(8.0, 4e-16) == detector._raised(8.0, 0.0) == pytest.approx(8.0)
+    assert detector._raised(8.0, -2.0) == detector._raised(8.0, 0.0)
+    assert detector._raised(8.0, 1.0) > detector._raised(8.0, 0.5) > 8.0

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TINY = 1e-300
 ROUNDING = 1e-12
 """A sum of squared deviations below this part of that of squares is what rounding leaves of 0."""
 
@@ -25,6 +28,7 @@ class Family:
     Attributes:
         spread: Of (n, total, squares), numbers or arrays.
         evidence: Of (n, total, squares, w, window): the last w of n values have another mean.
+        evidences: The same of arrays, but for rounding.
         scale: Of a mean: where thresholds are about linear in it.
         lowest: The lowest value.
         highest: The highest value.
@@ -33,6 +37,7 @@ class Family:
 
     spread: Callable[[Any, Any, Any], Any]
     evidence: Callable[[int, float, float, int, float], float]
+    evidences: Callable[[Any, Any, Any, Any, Any], Any]
     scale: Callable[[float], float]
     lowest: float
     highest: float
@@ -53,6 +58,15 @@ def _normal(n: int, total: float, squares: float, w: int, window: float) -> floa
     if left <= 0.0:
         return 0.0
     return 0.5 * (1.0 - 0.25 / freedom) ** 2 * freedom * apart / left
+
+
+def _normals(n: Any, total: Any, squares: Any, w: Any, window: Any) -> Any:
+    apart = (window - w * total / n) ** 2 * n / (w * (n - w))
+    freedom = n - 2.0
+    left = squares - total * total / n - 0.5 * apart
+    known = left > 0.0
+    scale = 0.5 * (1.0 - 0.25 / freedom) ** 2 * freedom
+    return known * scale * apart / np.where(known, left, 1.0)
 
 
 def _event_spread(n: Any, total: Any, squares: Any) -> Any:  # noqa: ARG001 -- as all families
@@ -78,12 +92,25 @@ def _events(n: int, total: float, squares: float, w: int, window: float) -> floa
     return found
 
 
+def _many_events(n: Any, total: Any, squares: Any, w: Any, window: Any) -> Any:
+    misses = _many_counts(n, n - total, squares, w, w - window)
+    return _many_counts(n, total, squares, w, window) + misses
+
+
 def _count_spread(n: Any, total: Any, squares: Any) -> Any:  # noqa: ARG001
     return total / n
 
 
 def _counts(n: int, total: float, squares: float, w: int, window: float) -> float:  # noqa: ARG001
     return _term(window, w) + _term(total - window, n - w) - _term(total, n)
+
+
+def _many_counts(n: Any, total: Any, squares: Any, w: Any, window: Any) -> Any:  # noqa: ARG001
+    return _terms(window, w) + _terms(total - window, n - w) - _terms(total, n)
+
+
+def _terms(count: Any, n: Any) -> Any:
+    return count * np.log(np.maximum(count, _TINY) / n)
 
 
 def _term(count: float, n: int) -> float:
@@ -103,7 +130,7 @@ def _log(mean: float) -> float:
 
 
 FAMILIES = {
-    "gaussian": Family(_normal_spread, _normal, _same, -1e100, 1e100, whole=False),
-    "bernoulli": Family(_event_spread, _events, _logit, 0.0, 1.0, whole=True),
-    "poisson": Family(_count_spread, _counts, _log, 0.0, 1e9, whole=True),
+    "gaussian": Family(_normal_spread, _normal, _normals, _same, -1e100, 1e100, whole=False),
+    "bernoulli": Family(_event_spread, _events, _many_events, _logit, 0.0, 1.0, whole=True),
+    "poisson": Family(_count_spread, _counts, _many_counts, _log, 0.0, 1e9, whole=True),
 }

@@ -212,10 +212,8 @@ class PageHinkley(Detector):
 
         Sums of them rise as high as exp(-r height) is seldom, where skew r² / 6 + r / 2 = slack.
         """
-        if skew <= 0.0:
-            return limit
-        r = (math.sqrt(0.25 + 2.0 * skew * self.slack / 3.0) - 0.5) * 3.0 / skew
-        return (limit + _OVERSHOOT) * 2.0 * self.slack / r - _OVERSHOOT
+        leaning = math.sqrt(0.25 + 2.0 / 3.0 * max(skew, 0.0) * self.slack) + 0.5
+        return (limit + _OVERSHOOT) * leaning - _OVERSHOOT
 
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
         if self._counted < WARM_UP:

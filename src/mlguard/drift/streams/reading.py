@@ -30,9 +30,14 @@ class Range(NamedTuple):
         """Read one; NaN where it is missing."""
         if value is None:
             return math.nan
-        if isinstance(value, str) or np.ndim(value):  # type: ignore[arg-type]
+        try:
+            given = np.asarray(value)
+        except ValueError:  # sequences of different lengths in it
+            given = np.empty(1)
+        item = given[()] if isinstance(value, np.ndarray) and not given.ndim else value
+        if given.ndim or given.dtype.kind not in "biufO" or isinstance(item, str):
             raise refusal(name, value, "a number, or None where it is missing")
-        number = real(name, value)
+        number = real(name, item)
         if not math.isnan(number):
             self.check(name, number)
         return number

@@ -38,6 +38,7 @@ _PLACES = 32
 _LEVELS = 40
 SIGNS = {"up": 1.0, "down": -1.0, "both": 0.0}
 _ROUNDING = 1e-6
+_DOUBT = 1e-5
 
 
 class ScanGLR(Detector):
@@ -238,9 +239,9 @@ class ScanGLR(Detector):
         d = values - self._origin
         totals = np.cumsum(np.concatenate((self._sums[:1], d)))
         squares = np.cumsum(np.concatenate((self._sums[1:], d * d)))
-        n = np.maximum(np.arange(first, end + 1), 1)
-        means = totals / n
-        noise = self._family.spread(n, totals, squares) / n
+        places = np.maximum(np.arange(first, end + 1), 1)
+        means = totals / places
+        noise = self._family.spread(places, totals, squares) / places
         alarm, least = end + 1, min(self._heights[1])
         rows = []
         for r in range(end.bit_length()):
@@ -254,16 +255,20 @@ class ScanGLR(Detector):
             rows.append(row)
             if not len(ends):
                 continue
-            for i, w, before in beyond(r, row[0], ends, means[here], self._bounds[r] * noise[here]):
-                at = int(ends[i])
-                if at >= alarm:
+            i, sizes, sums = beyond(r, row[0], ends, means[here], self._bounds[r] * noise[here])
+            at = here[i]
+            found = self._family.evidences(
+                ends[i], totals[at], squares[at], sizes, totals[at] - sums
+            )
+            likely = found > np.maximum(least - SHARE * np.log(sizes / SHORTEST), LEAST) - _DOUBT
+            for j in np.flatnonzero(likely).tolist():
+                if ends[i[j]] >= alarm:
                     break
-                total, square = float(totals[at - first]), float(squares[at - first])
-                found = self._evidence(at, total, square, w, before)
-                if found > height(least, w) and found > height(
-                    self._needed(self._heights, total / at), w
-                ):
-                    alarm = at
+                n, w = int(ends[i[j]]), int(sizes[j])
+                total, square = float(totals[at[j]]), float(squares[at[j]])
+                needed = self._needed(self._heights, total / n)
+                if self._evidence(n, total, square, w, float(sums[j])) > height(needed, w):
+                    alarm = n
         now = min(alarm, end)
         for r, row in enumerate(rows):
             until = len(row[0]) - (end >> r) + (now >> r)
@@ -307,10 +312,10 @@ def windows_of(r: int) -> list[int]:
 
 def beyond(
     r: int, sums: Floats, ends: NDArray[np.int64], means: Floats, noise: Floats
-) -> list[tuple[int, int, float]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Give the windows of a row that may be beyond their threshold, in the order of their ends.
 
-    As the number of the end, the size, and the sum before. The smallest and the largest sum of some
+    As numbers of ends, sizes, and sums before. The smallest and the largest sum of some
     places tell for all of them at once that none is.
     """
     known = len(sums) - len(ends)
@@ -337,6 +342,8 @@ def beyond(
         earlier = sums[np.maximum(place, 0)]
         e = begin * means[i, None] - earlier
         hit = (e * e > noise[i, None] * (begin * (ends[i, None] - begin))) & (place >= 0)
-        for row, column in np.argwhere(hit & (begin >= WARM_UP)).tolist():
-            found.append((int(i[row]), (size + column) << r, float(earlier[row, column])))
-    return sorted(found)
+        row, column = np.nonzero(hit & (begin >= WARM_UP))
+        found.append((i[row], (size + column) << r, earlier[row, column]))
+    which, sizes, before = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(which, kind="stable")
+    return which[order], sizes[order], before[order]
