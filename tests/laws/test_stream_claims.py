@@ -221,12 +221,21 @@ FOUND = {  # median delay and, for normal values, onset error, at most
 }
 
 
-SLOWER = pytest.mark.xfail(strict=True, reason="103 (99 to 103) of 1,000 streams at the rate asked")
+SLOWER = {  # than asked, at thresholds whose run length is a million; each of 1,000 streams
+    "0.3 to 0.1": "103 (99 to 103)",
+    "+0.5 sd": "95 (91 to 99); 91 with a threshold that alarmed every 840,000",
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=SLOWER if name == "0.3 to 0.1" else ()) for name in FOUND]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=SLOWER[name]))
+        if name in SLOWER
+        else name
+        for name in FOUND
+    ],
 )
 def test_a_scan_finds_a_change_soon_and_where_it_was(name: str) -> None:
     family, before, after, delay, error = FOUND[name]
