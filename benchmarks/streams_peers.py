@@ -84,7 +84,7 @@ def same_alarms() -> None:
 
 def costs() -> None:
     """Compare what an observation costs with Page and Hinkley's test of river."""
-    from river.drift import PageHinkley as Theirs  # type: ignore[import-not-found]  # noqa: PLC0415
+    from river.drift import PageHinkley as Theirs  # noqa: PLC0415
 
     from mlguard.drift.streams import PageHinkley  # noqa: PLC0415
 

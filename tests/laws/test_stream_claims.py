@@ -163,6 +163,56 @@ def test_a_scan_keeps_its_rate_when_it_is_seldom(name: str, every: int) -> None:
     assert 0.7 <= found / every <= 2.0
 
 
+def warned(make: Callable[[], Detector], draw: Draw, *, seed: int, runs: int) -> float:
+    """Give the mean number of observations until the first warning, asked for after each."""
+    rng = np.random.default_rng(seed)
+    lengths = []
+    for _ in range(runs):
+        detector = make()
+        n = 0
+        while detector.status != "warning":
+            if n % CHUNK == 0:
+                xs = np.asarray(draw(rng, CHUNK), dtype=float).tolist()
+            detector.observe(xs[n % CHUNK])
+            n += 1
+        lengths.append(n)
+    return float(np.mean(lengths))
+
+
+WARNED: dict[str, tuple[Callable[..., Detector], Draw, int, float, float]] = {
+    "ScanGLR, N(0,1)": (ScanGLR, normal, 300, 0.7, 2.0),
+    "ScanGLR, B(0.3)": (partial(ScanGLR, "bernoulli"), EVENTS["B(0.3)"], 300, 0.7, 2.0),
+    "ScanGLR, P(0.5)": (partial(ScanGLR, "poisson"), partial(counts, mean=0.5), 300, 0.7, 2.0),
+    "PageHinkley, N(0,1)": (PageHinkley, normal, 300, 0.8, 1.4),
+    "EDetector, B(0.3)": (partial(EDetector, baseline=0.3), EVENTS["B(0.3)"], 300, 1.0, 3.0),
+    "Adwin, N(0,100)": (Adwin, partial(normal, sd=100.0), 1_500, 0.8, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", WARNED)
+def test_warnings_come_as_often_as_asked(name: str) -> None:
+    make, draw, every, least, most = WARNED[name]
+    found = warned(partial(make, warn_every=every), draw, seed=10, runs=100)
+    assert least <= found / every <= most  # the mean of 100 has a standard error of 10 %
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCANNED)
+def test_few_streams_have_an_alarm_early_at_a_million(name: str) -> None:
+    family, draw = SCANNED[name]
+    rng = np.random.default_rng(11)
+    alarmed = sum(bool(ScanGLR(family).observe_many(draw(rng, 10_000))) for _ in range(1000))
+    assert alarmed <= 30  # of 1,000 streams; 10 are to be expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [Adwin, PageHinkley, EDetector])
+def test_few_streams_of_the_others_have_one(make: Callable[[], Detector]) -> None:
+    rng = np.random.default_rng(12)
+    alarmed = sum(bool(make().observe_many(rng.random(10_000))) for _ in range(1000))
+    assert alarmed <= 30
+
+
 FOUND = {  # median delay and, for normal values, onset error, at most
     "0.1 to 0.3": ("bernoulli", 0.1, 0.3, 75, None),
     "0.3 to 0.1": ("bernoulli", 0.3, 0.1, 100, None),
@@ -171,12 +221,21 @@ FOUND = {  # median delay and, for normal values, onset error, at most
 }
 
 
-SLOWER = pytest.mark.xfail(strict=True, reason="103 (99 to 103) of 1,000 streams at the rate asked")
+SLOWER = {  # than asked, at thresholds whose run length is a million; each of 1,000 streams
+    "0.3 to 0.1": "103 (99 to 103)",
+    "+0.5 sd": "95 (91 to 99); 91 with a threshold that alarmed every 840,000",
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=SLOWER if name == "0.3 to 0.1" else ()) for name in FOUND]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=SLOWER[name]))
+        if name in SLOWER
+        else name
+        for name in FOUND
+    ],
 )
 def test_a_scan_finds_a_change_soon_and_where_it_was(name: str) -> None:
     family, before, after, delay, error = FOUND[name]

@@ -167,8 +167,8 @@ def evaluate(
         >>> rng = np.random.default_rng(1)
         >>> streams = [stream(rng, np.repeat([0.0, 1.0], 500)) for _ in range(50)]
         >>> print(evaluate(ScanGLR, streams))
-        run length = infinity (13,171 to infinity), n = 48,588; always 1, never infinity
-        delay = 26 (24 to 30), n = 50; always 0, never none
+        run length = infinity (13,168 to infinity), n = 48,577; always 1, never infinity
+        delay = 26 (24 to 31), n = 50; always 0, never none
         misses = 0 (0 to 0.07112), n = 50; always 0, never 1
         onset error = 1 (0 to 2), n = 50; always 0, never none
         >>> print(evaluate(lambda: Metronome(10), streams).run_length)
