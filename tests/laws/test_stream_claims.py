@@ -163,6 +163,23 @@ def test_a_scan_keeps_its_rate_when_it_is_seldom(name: str, every: int) -> None:
     assert 0.7 <= found / every <= 2.0
 
 
+@pytest.mark.parametrize("name", SCANNED)
+@pytest.mark.parametrize(
+    "every",
+    [
+        1_000,
+        pytest.param(10_000, marks=pytest.mark.slow),
+        pytest.param(100_000, marks=pytest.mark.slow),
+    ],
+)
+def test_a_scan_keeps_its_rate_over_many_alarms(name: str, every: int) -> None:
+    """An alarm by chance is not followed by another, that all is as before."""
+    family, draw = SCANNED[name]
+    rng, detector = np.random.default_rng(13), ScanGLR(family, false_alarm_every=every)
+    alarms = sum(len(detector.observe_many(draw(rng, every))) for _ in range(150))
+    assert 0.7 <= 150 / alarms <= 2.0  # 150 alarms have a standard error of 8 %
+
+
 def warned(make: Callable[[], Detector], draw: Draw, *, seed: int, runs: int) -> float:
     """Give the mean number of observations until the first warning, asked for after each."""
     rng = np.random.default_rng(seed)

@@ -31,6 +31,10 @@ SHARE = 0.8
 """By so much times log(w / 4) a window of w values needs less: short ones are the more."""
 LEAST = 1.0
 """So much evidence is needed at least."""
+YOUNG = 60
+"""A level is in doubt until it lasts so many times as long as when its change was found."""
+CLEARER = 2.5
+"""A change of a level in doubt needs so much more evidence than the change that began it."""
 SHORTEST = 4
 _FEWEST, _MOST = 16, 31
 """So many places back windows begin; in the first row, from the shortest on."""
@@ -49,6 +53,10 @@ class ScanGLR(Detector):
     from the onset it found, so that the new level is known at once. Its statistic is a generalised
     likelihood ratio; the thresholds are those of simulations, for the family, the rate of false
     alarms and the mean that the stream has.
+
+    A stretch of odd values by chance looks like a change, and its end like another. So for a while
+    after a change the next one must be clearer than it was; alarms by chance would come in pairs
+    else. A return after few values is found later for that.
 
     Args:
         family: "gaussian" for any numbers, "bernoulli" for events (0 and 1), "poisson" for counts.
@@ -83,10 +91,11 @@ class ScanGLR(Detector):
         "_sign",
         "_sums",
         "_warnings",
+        "_young",
     )
 
     _kind = "scan_glr"
-    _kept = ("_n", "_origin", "_rows", "_sums")
+    _kept = ("_n", "_origin", "_rows", "_sums", "_young")
 
     def __init__(
         self,
@@ -136,6 +145,7 @@ class ScanGLR(Detector):
         self._n = n
         self._sums = [total, squares]
         self._rows: list[list[list[float]]] = []
+        self._young = [0.0, 0.0]
 
     def _step(self, x: float) -> Change | None:
         if self._origin is None:
@@ -187,10 +197,16 @@ class ScanGLR(Detector):
         totals, squares = self._rows[r]
         needed = self._needed(found, totals[-1] / n)
         ends = totals[-1 - (_FEWEST if r else SHORTEST) :: -1]
+        bar = self._bar(n) if found is self._heights else 0.0
         return any(
-            self._evidence(n, totals[-1], squares[-1], w, before) > height(needed, w)
+            self._evidence(n, totals[-1], squares[-1], w, before) > max(height(needed, w), bar)
             for w, before in zip(windows_of(r), ends, strict=False)
         )
+
+    def _bar(self, n: int) -> float:
+        """Give what every window needs while a change has just begun the level."""
+        until, bar = self._young
+        return bar if n < until else 0.0
 
     def _evidence(self, n: int, total: float, squares: float, w: int, before: float) -> float:
         """Give what says that the last w values have another mean, in the direction watched."""
@@ -229,6 +245,8 @@ class ScanGLR(Detector):
             squares = max(squares - moved * total, 0.0)
             total = 0.0
         self._restart(w, total, squares)
+        every = self.settings["false_alarm_every"] or math.inf
+        self._young = [float(min(YOUNG * w, every / self._per)), min(found, needed) + CLEARER]
         return change
 
     def _scan(self, values: Floats) -> tuple[int, Change | None]:
@@ -267,7 +285,8 @@ class ScanGLR(Detector):
                 n, w = int(ends[i[j]]), int(sizes[j])
                 total, square = float(totals[at[j]]), float(squares[at[j]])
                 needed = self._needed(self._heights, total / n)
-                if self._evidence(n, total, square, w, float(sums[j])) > height(needed, w):
+                line = max(height(needed, w), self._bar(n))
+                if self._evidence(n, total, square, w, float(sums[j])) > line:
                     alarm = n
         now = min(alarm, end)
         for r, row in enumerate(rows):
