@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -408,6 +409,117 @@ def test_a_state_of_something_else_is_refused(state: Any) -> None:
         build(document(drift={}, respond=[ALERT])).from_state(state)
 
 
+def test_a_job_whose_sink_fails_tells_it_the_next_day() -> None:
+    clock, store, heard = ManualClock(NOON), MemoryStore(), RecordingSink()
+    wanted = document(drift={}, respond=[ALERT])
+
+    def deaf(decision: Decision) -> None:
+        raise OSError(f"503 for {decision.key}")
+
+    with checkout(store, "job", lambda: build(wanted, clock=clock, sinks=[deaf])) as guards:
+        assert guards.drift is not None
+        guards.drift.profile.observe_many(rows(shift=1.0), at=clock())
+        with pytest.raises(ExceptionGroup):
+            guards.decide()
+    clock.advance(86_400)
+    with checkout(store, "job", lambda: build(wanted, clock=clock, sinks=[heard])) as guards:
+        assert [str(each.action) for each in guards.decide()] == ["alert"]
+    assert len(heard.decisions) == 1
+
+
+def test_what_an_earlier_job_still_owes_is_not_forgotten() -> None:
+    clock, store = ManualClock(NOON), MemoryStore()
+    assert daily(store, document(drift={}, respond=[ALERT]), 1.0, clock) == ["alert"]
+    with checkout(store, "daily", lambda: build(document(drift={}), clock=clock)):
+        pass  # and decides nothing
+    assert daily(store, document(drift={}), 1.0, clock) == ["resolve"]
+
+
+def test_jobs_know_what_was_not_supplied_for_long() -> None:
+    clock, store = ManualClock(NOON), MemoryStore()
+    floor = {"metric": "average_precision", "floor": 0.62, "labels_after": "45 d"}
+    wanted = document(performance=floor)
+    said = []
+    for day in range(5):
+        with checkout(store, "job", lambda: build(wanted, clock=clock)) as guards:
+            given = [ScriptedCheck("OK", name="performance")()] * (day == 1)
+            guards.decide(*given)
+            said.append(guards.stale(after=2.5 * 86_400)().ok)
+        clock.advance(86_400)
+    assert said == [True, True, True, True, False]
+
+
+def test_a_reload_while_decide_asks_is_seen_whole() -> None:
+    clock, ready = ManualClock(NOON), threading.Event()
+    other = document(
+        service="other", latency={"p99": "10 ms"}, respond=[{**ALERT, "when": "latency"}]
+    )
+
+    def reloads() -> float:
+        latency = guards.latency if ready.is_set() else None
+        if latency is not None and not latency._lock.locked():  # so the checks were just asked
+            ready.clear()
+            guards.reload(other)
+        return clock()
+
+    one = document(latency={"p99": "50 ms"}, respond=[{**ALERT, "when": "latency"}])
+    guards = build(one, clock=reloads)
+    served_latency(guards)
+    ready.set()
+    assert [dict(each.subject) for each in guards.decide()] == [{"service": "other"}]
+    clock.advance(60)
+    assert guards.decide() == []
+
+
+def test_what_a_reload_owes_survives_a_delivery_that_fails() -> None:
+    clock = ManualClock(NOON)
+    drift = {"tolerance": 0.1}
+    heard: list[Decision] = []
+    broken: list[bool] = []
+
+    def sink(decision: Decision) -> None:
+        if broken:
+            broken.clear()
+            guards.reload(document(drift=drift, respond=[RETRAIN]))
+            raise OSError("503")
+        heard.append(decision)
+
+    guards = build(document(drift=drift, respond=[ALERT]), clock=clock, sinks=[sink])
+    (alert,) = drifted(guards, 1.0, clock)
+    assert drifted(guards, 0.0, clock)[0].action is Action.RESOLVE
+    broken.append(True)
+    with pytest.raises(ExceptionGroup):
+        drifted(guards, 1.0, clock)
+    told = [str(each.action) for each in guards.decide()]
+    assert told == ["alert", "resolve", "retrain"]
+    assert [each.action for each in heard[:2]] == [alert.action, Action.RESOLVE]
+
+
+def test_a_report_names_what_no_verdict_is_named_after() -> None:
+    sections: dict[str, Any] = {
+        "rollout": {},
+        "approvals": {"production": {"votes": 2}},
+        "performance": {"metric": "accuracy", "floor": 0.9},
+        "respond": [{**ALERT, "when": "performance"}],
+    }
+    guards = build(document(**sections))
+    looser = {**sections, "approvals": {"production": {"votes": 1}}}
+    looser["performance"] = {"metric": "accuracy", "floor": 0.1}
+    assert str(guards.reload(document(**looser))) == (
+        "kept respond; begun approvals: they hold for engines made from now on, "
+        "performance: its limits hold for what is judged from now on"
+    )
+    report = guards.reload(document(errors={"slo": "99 %"}))
+    assert {"approvals", "performance", "respond", "rollout"} < {*report.dropped}
+    streams = document(latency={"first_token": {"p95": "1 s"}})
+    guards.reload(document(latency={"p99": "1 s"}, cost={"per_million": "1 USD"}))
+    assert guards.reload(streams).begun == ("latency: it is another kind of limit",)
+    guards.reload(document(cost={"per_million": "1 USD"}))
+    report = guards.reload(document(cost={"per_million": "1 EUR"}))
+    assert report.begun == ("unit_cost: its currency is another",)
+    assert not guards.reload("a\0.yaml").applied
+
+
 # reload
 
 
@@ -494,7 +606,7 @@ def test_a_cap_moves_and_what_was_spent_stays() -> None:
     with pytest.raises(BudgetExceeded), guards.cost.reserve("1 USD"):
         pass
     report = guards.reload(document(cost={**cost, "cap": "400 EUR"}))
-    assert report.begun == ("cost: its window or currency is another",)
+    assert report.begun == ("cost: its account is another, by window or currency",)
     with guards.cost.reserve("400 EUR") as call:
         call.settle("0 EUR")
 

@@ -58,6 +58,9 @@ def exam(wrong: int, rows: int) -> Measurement:
         (exam(190, 1_000), "UNKNOWN"),
         (exam(1, 20), "UNKNOWN"),
         (exam(300, 1_000), "BREACH"),
+        (exam(0, 9), "UNKNOWN"),
+        (exam(9, 9), "UNKNOWN"),
+        (Measurement("accuracy", 0.81, low=0.79), "UNKNOWN"),
         (Measurement("accuracy", 0.80), "OK"),
         (Measurement("accuracy", 0.79), "BREACH"),
     ],
@@ -65,6 +68,15 @@ def exam(wrong: int, rows: int) -> Measurement:
 def test_a_floor_must_be_proven(achieved: Measurement, severity: str) -> None:
     verdict = build(ACCURATE).gate(achieved=achieved)()
     assert verdict.severity.name == severity
+
+
+def test_few_groups_and_equal_losses_prove_nothing() -> None:
+    groups = [f"user {place % 3}" for place in range(1_000)]
+    found = evaluate(np.ones(1_000), np.ones(1_000), loss="accuracy", cluster=groups).overall
+    assert build(ACCURATE).gate(achieved=found)().severity.name == "UNKNOWN"
+    equal = evaluate(np.ones(50), np.full(50, 0.9), loss="log_loss").overall
+    wanted = document(performance={"metric": "log_loss", "ceiling": 0.5})
+    assert build(wanted).gate(achieved=equal)().severity.name == "UNKNOWN"
 
 
 def test_a_candidate_exactly_at_its_floor_passes_in_one_of_forty() -> None:
@@ -138,13 +150,36 @@ def test_an_approval_of_something_else_lets_nothing_out(differs: dict[str, Any])
 
 
 def test_votes_that_the_document_does_not_ask_for_let_nothing_out() -> None:
-    guards, easier = build(WHOLE), build(document(rollout={}, approvals={"production": {}}))
-    approval = asked(easier, "a", policy_digest=WHOLE.digest)
-    assert approval().ok
-    with pytest.raises(ConfigurationError, match=r"approval\.votes\.quorum = "):
-        guards.rollout("7", approval=approval, subject_digest=BYTES)
+    guards = build(WHOLE)
+    for service, what in (("fraud-scorer", "quorum"), ("fraud", "name")):
+        wanted = document(service=service, rollout={}, approvals={"production": {}})
+        approval = asked(build(wanted), "a", policy_digest=WHOLE.digest)
+        assert approval().ok
+        with pytest.raises(ConfigurationError, match=rf"approval\.votes\.{what} = "):
+            guards.rollout("7", approval=approval, subject_digest=BYTES)
     with pytest.raises(ConfigurationError, match="left out: the document asks for no approvals"):
         guards.rollout("7", environment="lab", approval=approval)
+
+
+def test_a_restart_with_other_bytes_lets_nothing_out() -> None:
+    guards = build(WHOLE)
+    approval = asked(guards, "ab")
+    state = guards.rollout("7", approval=approval, subject_digest=BYTES).state()
+    with pytest.raises(GuardBreached, match="subject_digest is sha256:77"):
+        guards.rollout("7", approval=approval, subject_digest="sha256:77", state=state)
+
+
+def test_a_candidate_does_not_say_where_it_goes() -> None:
+    guards = build(WHOLE)
+    for odd in ({"environment": "production"}, {"service": "other", "version": "8"}):
+        with pytest.raises(ConfigurationError, match=r"candidate = .*which are known"):
+            guards.rollout(odd, environment="dev")
+    live = build(document(rollout={}, approvals={"live": {"votes": 2}}))
+    with pytest.raises(ConfigurationError, match=r"environment = None: .*\['live'\]"):
+        live.rollout("8")
+    with pytest.raises(ConfigurationError, match="environment = ''"):
+        live.rollout("8", environment="")
+    assert live.rollout("8", environment="dev").subject["environment"] == "dev"
 
 
 def test_an_approval_that_is_revoked_holds_the_rollout_where_it_stands() -> None:

@@ -198,7 +198,10 @@ class _Builder:
                 self.moves.append((was, new))
             return was
 
-        return self._noted(name, new, carry, "its window is another")
+        was = None if self.before is None else getattr(self.before, name)
+        why = "its window is another" if name != "unit_cost" else "its currency is another"
+        why = why if type(was) is type(new) else "it is another kind of limit"
+        return self._noted(name, new, carry, why)
 
     def cost(self) -> CostBudget | None:
         """Keep the account of what was spent, which is in the store."""
@@ -214,7 +217,7 @@ class _Builder:
                 return was
             return new if new is not None and was.account(None) == new.account(None) else None
 
-        why = "its window or currency is another"
+        why = "its account is another, by window or currency"
         why = why if self._same("service") else "another service has a bill of its own"
         made: CostBudget = self._noted("cost", new, carry, why)
         return made

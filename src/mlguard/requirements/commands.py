@@ -74,6 +74,7 @@ def _reference(path: Path) -> Any:
     if path.suffix == ".csv":
         return pd.read_csv(path)
     if path.suffix == ".parquet":
+        path.stat()  # pandas does not say which file is not there
         return pd.read_parquet(path)
     raise refusal("reference", str(path), "a file that ends in .csv, .parquet or .json")
 

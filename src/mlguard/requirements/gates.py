@@ -10,7 +10,7 @@ from mlguard.arguments import refusal
 from mlguard.performance.policies import not_worse
 from mlguard.policies.combine import worst
 from mlguard.policies.guards import guard
-from mlguard.values import Measurement, Verdict
+from mlguard.values import Measurement, Verdict, unjudged
 
 if TYPE_CHECKING:
     from mlguard.policies.thresholds import Limits
@@ -37,11 +37,17 @@ def gate_of(
 
 
 def held(limit: Limits) -> Policy:
-    """Make the policy of a floor or ceiling: it must be proven, where there is an interval."""
+    """Make the policy of a floor or ceiling: it must be proven.
+
+    Of a measurement of the user's own that has no interval the value counts. One that says the
+    reason why it has none rests on too little.
+    """
     proven = replace(limit, proven=True)
 
     def judge(measurement: Measurement) -> Verdict:
-        bare = measurement.low is None or measurement.high is None
+        bare = measurement.low is None and measurement.high is None
+        if bare and "reason" in measurement.details:
+            return unjudged(measurement, str(measurement.details["reason"]))
         return (limit if bare else proven)(measurement)
 
     return judge

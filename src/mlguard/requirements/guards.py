@@ -19,7 +19,7 @@ from mlguard.requirements.gates import gate_of
 from mlguard.requirements.model import Requirements
 from mlguard.requirements.releasing import desk_of, engine_of
 from mlguard.requirements.reloading import ReloadReport, applied, read
-from mlguard.requirements.remembering import resumed, state_of
+from mlguard.requirements.remembering import Memory, resumed, state_of
 from mlguard.values import Measurement, Severity, Verdict, combined
 
 if TYPE_CHECKING:
@@ -63,17 +63,15 @@ class Guards(Locked):
           BREACH  latency service=fraud: p99 = ..., limit 50 ms, 600 requests in ...: too slow
     """
 
-    __slots__ = ("_followers", "_given", "_owed", "_refused", "_running", "_since", "_stamps")
+    __slots__ = ("_followers", "_given", "_memory", "_refused", "_running")
 
-    def __init__(self, running: Running, given: Given, owed: Sequence[Decision] = ()) -> None:
+    def __init__(self, running: Running, given: Given, memory: Memory | None = None) -> None:
         super().__init__()
         self._running = running
         self._given = given
         self._refused = ""
-        self._owed = list(owed)
+        self._memory = memory or Memory(given.clock())
         self._followers: list[Callable[[Guards], object]] = []
-        self._stamps: dict[str, float] = {}
-        self._since = given.clock()
 
     @classmethod
     def build(
@@ -146,11 +144,13 @@ class Guards(Locked):
 
     def verdicts(self) -> list[Verdict]:
         """Ask each check of the document, and stamp that it was asked."""
-        running = self._running
+        return self._verdicts(self._running)
+
+    def _verdicts(self, running: Running) -> list[Verdict]:
         found = [running.ask(name) for name in running.checks]
         at = self._given.clock()
         with self._lock:
-            self._stamps |= dict.fromkeys(running.checks, at)
+            self._memory.stamps |= dict.fromkeys(running.checks, at)
         return found
 
     def check(self) -> Verdict:
@@ -180,7 +180,8 @@ class Guards(Locked):
             now = self._given.clock()
             with self._lock:
                 names = [*self._running.checks, *self._running.elsewhere]
-                asked = {name: self._stamps.get(name, self._since) for name in names}
+                memory = self._memory
+                asked = {name: memory.stamps.get(name, memory.since) for name in names}
             late = sorted(name for name, at in asked.items() if now - at > most)
             if late:
                 return Verdict("stale", Severity.BREACH, f"not asked lately: {', '.join(late)}")
@@ -202,23 +203,30 @@ class Guards(Locked):
             ExceptionGroup: Sinks failed. What was decided is not lost: the next call gives it again
                 to every sink, and returns it.
         """
-        given = {each.name: each for each in verdicts}
-        if self.cost is not None and (failed := refreshed(self.cost)) and "cost" not in given:
-            given["cost"] = Verdict("cost", Severity.UNKNOWN, failed, at=self._given.clock())
-        own = [each for each in self.verdicts() if each.name not in given]
-        found = [*own, *given.values()]
-        at = self._given.clock()
-        with self._lock:  # which a reload waits for
-            self._stamps |= dict.fromkeys(given, at)
-            policy = self.respond
-            decisions = [*self._owed, *([] if policy is None else policy.decide(*found))]
-            self._owed = []
+        decisions = None
+        while decisions is None:  # where a reload came between, all is asked anew
+            decisions = self._decided(self._running, {each.name: each for each in verdicts})
         try:
             deliver(decisions, *self._given.sinks)
         except ExceptionGroup:
             with self._lock:
-                self._owed = decisions
+                self._memory.owed = [*decisions, *self._memory.owed]
             raise
+        return decisions
+
+    def _decided(self, running: Running, given: dict[str, Verdict]) -> list[Decision] | None:
+        cost, policy = running.cost, running.respond
+        if cost is not None and (failed := refreshed(cost)) and "cost" not in given:
+            given["cost"] = Verdict("cost", Severity.UNKNOWN, failed, at=self._given.clock())
+        own = [each for each in self._verdicts(running) if each.name not in given]
+        at = self._given.clock()
+        with self._lock:
+            if self._running is not running:
+                return None
+            memory = self._memory
+            memory.stamps |= dict.fromkeys(given, at)
+            new = [] if policy is None else policy.decide(*own, *given.values())
+            decisions, memory.owed = [*memory.owed, *new], []
         return decisions
 
     def gate(
@@ -249,7 +257,7 @@ class Guards(Locked):
         self,
         candidate: str | int | Mapping[str, str | int],
         *,
-        environment: str = "production",
+        environment: str | None = None,
         approval: Approved | None = None,
         subject_digest: str | None = None,
         state: Mapping[str, Any] | None = None,
@@ -263,14 +271,16 @@ class Guards(Locked):
 
         Args:
             candidate: Its version, or what it is as a mapping.
-            environment: Where it goes out. One that has no approvals in the document needs none; a
+            environment: Where it goes out; "production" by default, which has to be said where the
+                document asks for approvals of others only. One that has none there needs none; a
                 name much like one that has is refused.
             approval: `approved(request, votes)` of a request to "promote" there, by the digest of
                 this document, with the votes of `approvals`; needed where the document asks.
             subject_digest: Of what goes out, taken from its bytes now, as `digest_path` gives;
                 needed with an approval.
-            state: What an earlier engine of the candidate remembered. The approval is then first
-                asked at its next stage, and may be by an earlier digest of the document.
+            state: What an earlier engine of the candidate, by the same plan, remembered. The votes
+                are then first asked for at its next stage, and may be by an earlier digest of the
+                document.
             settings: Others of `RollbackEngine`: `baseline`, `budget`, `journal`.
 
         Raises:
@@ -330,7 +340,7 @@ class Guards(Locked):
             while not self._swapped(before, running):  # another reload was quicker
                 before = self._running
                 running = built(wanted, self._given, before)
-        except (MlguardError, OSError) as error:
+        except (MlguardError, OSError, ValueError) as error:
             self._refused = "; ".join(str(error).splitlines())
             with suppress(MlguardError, OSError):  # the ledger may be what failed
                 self._record("requirements.refused", old, "")
@@ -345,8 +355,8 @@ class Guards(Locked):
                 return False
             at = self._given.clock()
             new = {*running.checks, *running.elsewhere} - {*before.checks, *before.elsewhere}
-            self._stamps |= dict.fromkeys(new, at)
-            self._owed += running.move()
+            self._memory.stamps |= dict.fromkeys(new, at)
+            self._memory.owed += running.move()
             self._running, self._refused = running, ""
             followers = list(self._followers)
         for follower in followers:
@@ -367,8 +377,9 @@ class Guards(Locked):
             self._followers.append(follower)
 
     def state(self) -> dict[str, Any]:
-        """Give what `decide` remembers, as plain JSON; the meters have their own."""
-        return state_of(self._running)
+        """Give what `decide` and `stale` remember, as plain JSON; the meters have their own."""
+        with self._lock:
+            return state_of(self._running, self._memory)
 
     def from_state(self, state: Mapping[str, Any]) -> Self:
         """Make the same guards with what others remembered: for `checkout`, in jobs.

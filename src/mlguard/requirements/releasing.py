@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlguard.arguments import refusal
+from mlguard.arguments import name_of, refusal
 from mlguard.governance.approval_check import Approved, approved
 from mlguard.governance.approvals import Approvals
+from mlguard.governance.standing import fitting
 from mlguard.requirements.mistakes import among
 from mlguard.rollout.engine import RollbackEngine
 
@@ -21,7 +22,7 @@ def engine_of(
     wanted: Requirements,
     candidate: str | int | Mapping[str, str | int],
     *,
-    environment: str,
+    environment: str | None,
     approval: Approved | None,
     subject_digest: str | None,
     state: Mapping[str, Any] | None,
@@ -30,6 +31,17 @@ def engine_of(
     """Make the engine; see `Guards.rollout`."""
     if wanted.rollout is None:
         raise refusal("candidate", candidate, "left alone: the document has no rollout")
+    if environment is None:
+        environment = "production"
+        if wanted.approvals and environment not in wanted.approvals:
+            others = [*wanted.approvals]
+            raise refusal(
+                "environment", None, f"given: the document asks for approvals of {others}"
+            )
+    name_of("environment", environment)
+    what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
+    if odd := sorted({"service", "environment"} & what.keys()):
+        raise refusal("candidate", candidate, f"without {' and '.join(odd)}, which are known")
     check = None
     if environment in wanted.approvals:
         check = _checked(wanted, environment, approval, subject_digest, begun=state is not None)
@@ -41,7 +53,6 @@ def engine_of(
             if value is not None:
                 allowed = f"left out: the document asks for no approvals.{environment}"
                 raise refusal(parameter, value, allowed)
-    what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
     engine = RollbackEngine(
         wanted.rollout.make(approved=check is not None),
         subject={"service": wanted.service, "environment": environment, **what},
@@ -66,7 +77,7 @@ def desk_of(
     if given.store is None:
         raise refusal("store", None, "given to build(): it keeps the votes")
     return Approvals(
-        f"{wanted.service} {environment}",
+        _desk(wanted, environment),
         given.store,
         authenticate=authenticate,
         quorum=votes.make(),
@@ -74,6 +85,11 @@ def desk_of(
         record=None if given.ledger is None else given.ledger.append,
         clock=given.clock,
     )
+
+
+def _desk(wanted: Requirements, environment: str) -> str:
+    """Name the place of votes."""
+    return f"{wanted.service} {environment}"
 
 
 def _checked(
@@ -89,6 +105,10 @@ def _checked(
     if not isinstance(approval, Approved):
         allowed = f"approved(request, votes): the document asks for {section}"
         raise refusal("approval", approval, allowed)
+    name = _desk(wanted, environment)
+    if approval.votes.name != name:
+        allowed = f"{name!r}, as of guards.approvals({environment!r}, ...)"
+        raise refusal("approval.votes.name", approval.votes.name, allowed)
     quorum = wanted.approvals[environment].make()
     if approval.votes.quorum != quorum:
         raise refusal("approval.votes.quorum", approval.votes.quorum, f"as in {section}, {quorum}")
@@ -105,4 +125,6 @@ def _checked(
     check = approved(request, approval.votes, now=now)
     if not begun:
         check().raise_for_breach()
+    elif (differs := fitting(request, now)) is not None:
+        differs.raise_for_breach()
     return check

@@ -44,19 +44,28 @@ class ReloadReport:
         return "; ".join(said) or "nothing changed"
 
 
+_UNJUDGED = ("respond", "rollout", "approvals")
+"""The sections that no verdict is named after."""
+
+
 def applied(before: Running, running: Running) -> ReloadReport:
     """Say what became of what ran before."""
     old, new = before.wanted, running.wanted
-    begun = running.begun
+    begun = list(running.begun)
     if new.rollout != old.rollout and new.rollout is not None:
-        begun = (*begun, "rollout: its plan holds for engines made from now on")
+        begun.append("rollout: its plan holds for engines made from now on")
+    if new.approvals != old.approvals and new.approvals:
+        begun.append("approvals: they hold for engines made from now on")
+    if new.performance != old.performance and new.performance is not None:
+        begun.append("performance: its limits hold for what is judged from now on")
+    sections = {name for name in _UNJUDGED if getattr(old, name) and not getattr(new, name)}
     return ReloadReport(
         applied=True,
         before=old.digest,
         after=new.digest,
         kept=running.kept,
-        begun=begun,
-        dropped=tuple(sorted(old.judged - new.judged)),
+        begun=tuple(begun),
+        dropped=tuple(sorted(old.judged - new.judged | sections)),
     )
 
 
