@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ from mlguard import (
     Guards,
     LatencyBudget,
     Requirements,
+    Severity,
     StreamLatency,
+    Verdict,
 )
 from mlguard.integrations import asgi, edge, wsgi
 from mlguard.integrations.wrap import wrap
@@ -132,3 +135,108 @@ def test_requests_at_every_line_of_a_reload_are_counted_once(
     assert plain.totals["requests"] + stream.totals["total requests"] == asked
     assert plain.totals["requests"] > 0
     assert stream.totals["first requests"] == stream.totals["total requests"] > 0
+
+
+class Noticing:
+    """A lock that tells when somebody must wait for it."""
+
+    def __init__(self, noticed: threading.Event) -> None:
+        self._lock, self._noticed = threading.RLock(), noticed
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._noticed.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class Documents:
+    """Stands in for `Guards`: a reload that another thread overtakes before it is followed."""
+
+    drift = errors = None
+
+    def __init__(self) -> None:
+        self.latency: Any = LatencyBudget({0.99: 0.050})
+        self.follower: Callable[[Any], object] = lambda _: None
+        self.when_read: Callable[[], object] = lambda: None
+
+    def follow(self, follower: Callable[[Any], object]) -> None:
+        self.follower = follower
+
+    @property
+    def cost(self) -> None:
+        """The last of what a follower reads."""
+        self.when_read()
+
+    def reload(self, latency: Any = None) -> None:
+        self.latency = latency
+        self.follower(self)
+
+
+class Judged:
+    """A meter that judges by a check of the test's own."""
+
+    def __init__(self, check: Callable[[], Verdict]) -> None:
+        self._check = check
+
+    def observe(self, _: float) -> None:
+        """Count nothing."""
+
+    def __call__(self) -> Verdict:
+        return self._check()
+
+
+def test_of_racing_reloads_the_last_one_stays() -> None:
+    documents: Any = Documents()
+    ask, guard = of_wsgi(lambda: None, guards=documents)
+    waits_or_is_over = threading.Event()
+    guard._lock = Noticing(waits_or_is_over)
+    newest = LatencyBudget({0.99: 0.070})
+
+    def overtake() -> None:
+        documents.reload(newest)
+        waits_or_is_over.set()
+
+    thread = threading.Thread(target=overtake)
+
+    def once() -> None:
+        documents.when_read = lambda: None
+        thread.start()
+        waits_or_is_over.wait()
+
+    documents.when_read = once
+    documents.reload(LatencyBudget({0.99: 0.060}))
+    thread.join()
+    ask()
+    assert guard.latency is newest
+    assert newest.totals["requests"] == 1
+
+
+def test_a_reload_while_the_middleware_is_made_is_followed() -> None:
+    class Quick(Documents):
+        def follow(self, follower: Callable[[Any], object]) -> None:
+            self.latency = LatencyBudget({0.99: 0.060})
+            super().follow(follower)
+
+    documents: Any = Quick()
+    guard = of_wsgi(lambda: None, guards=documents)[1]
+    assert guard.latency is documents.latency
+
+
+def test_a_verdict_of_the_old_meters_refuses_nobody_after_a_reload() -> None:
+    documents: Any = Documents()
+
+    def breach() -> Verdict:
+        documents.reload()
+        return Verdict("latency", Severity.BREACH, "too slow")
+
+    documents.latency = Judged(breach)
+    clock = ManualClock(1.0)
+    ask, guard = of_wsgi(
+        lambda: None, guards=documents, on_breach="reject", every=60.0, clock=clock
+    )
+    ask()
+    ask()
+    assert (guard.rejected, guard.crashes) == (0, 0)

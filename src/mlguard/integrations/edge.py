@@ -199,6 +199,7 @@ class Edge(Locked, Generic[A]):
         self.rejected = 0
         if guards is not None:
             guards.follow(self._follow)
+            self._follow(guards)  # a reload may have been quicker
 
     @property
     def latency(self) -> Any:
@@ -229,11 +230,12 @@ class Edge(Locked, Generic[A]):
 
     def _follow(self, guards: Guards) -> None:
         """Take the meters of another document. A request under way ends in those it began with."""
-        self.meters = self._set(*_meters_of(guards))
-        if self._on_breach is not None and self._own is None:
-            judged = self.latency is not None or self.errors is not None
-            self._check = self._asked(None) if judged else None
-            self.due = -math.inf
+        with self._lock:  # so that the last of racing reloads puts the newest
+            self.meters = self._set(*_meters_of(guards))
+            if self._on_breach is not None and self._own is None:
+                judged = self.latency is not None or self.errors is not None
+                self._check = self._asked(None) if judged else None
+                self.due = -math.inf
 
     def _make_lock(self) -> Any:
         return threading.RLock()
@@ -251,13 +253,16 @@ class Edge(Locked, Generic[A]):
     def ask(self, now: float) -> None:
         """Ask the check, and see for how long requests need not ask again."""
         acting, due = None, math.inf
-        if self._check is not None:
-            verdict = self._check()
+        check = self._check
+        if check is not None:
+            verdict = check()
             self._heed(verdict)
             if verdict.severity is Severity.BREACH and isinstance(self._on_breach, str):
                 acting = verdict
             due = now + self._pace
         with self._lock:
+            if check is not self._check:  # a reload was quicker: the next request asks the new one
+                acting, due = None, -math.inf
             if now < self._closed_until:
                 acting, due = acting or self._refusal, min(due, self._closed_until)
             self.acting, self.due = acting, due
