@@ -54,6 +54,18 @@ class Broken:
     __call__ = observe
 
 
+class Repaired:
+    """Crashes when it is first shown something."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def observe(self, _: Any) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise OSError("no disk")
+
+
 async def app(scope: Any, _receive: Any, send: Any) -> None:
     scope["mlguard.features"] = {"x": 1.0}
     headers = [(b"content-type", b"text/plain")]
@@ -248,10 +260,9 @@ def test_a_guard_that_fails_closed_answers_503_for_a_while_and_tries_again(place
 
 
 def test_a_guard_that_was_repaired_serves_again() -> None:
-    clock, latency = ManualClock(), Broken()
+    clock, latency = ManualClock(), Repaired()
     guarded = GuardMiddleware(app, latency=latency, on_error="closed", every=5.0, clock=clock)
     assert [status(guarded), status(guarded)] == [200, 503]
-    guarded.latency = Recorder()
     clock.advance(5.0)
     assert [status(guarded), status(guarded)] == [200, 200]
 

@@ -18,10 +18,13 @@ from mlguard import (
     ConfigurationError,
     ErrorBudget,
     GuardBreached,
+    Guards,
     GuardUnknown,
     Keyed,
     LatencyBudget,
+    MemoryStore,
     Reference,
+    Requirements,
     StreamLatency,
 )
 from mlguard.integrations.wrap import wrap
@@ -432,3 +435,57 @@ def test_a_generator_may_be_closed_while_its_thread_holds_the_locks() -> None:
     assert done.wait(20.0)
     assert tenants["acme"].totals["good"] == 1
     assert log.guard.crashes == 1
+
+
+def document(**sections: Any) -> Requirements:
+    return Requirements.model_validate({"version": 1, "service": "fraud", **sections})
+
+
+def guards_of(wanted: Requirements) -> Guards:
+    reference = Reference.fit({"x": [0.01 * n for n in range(100)]})
+    return Guards.build(wanted, reference=reference, store=MemoryStore(), clock=clock)
+
+
+@pytest.mark.parametrize("features", [None, lambda row, **_: row])
+@every_kind
+def test_it_takes_the_guards_of_a_document_and_follows_their_reloads(
+    function: Any, features: Any
+) -> None:
+    wanted = document(
+        latency={"p99": "50 ms"},
+        errors={"slo": "99 %"},
+        drift={},
+        cost={"cap": "1 USD", "window": "day"},
+    )
+    guards: Any = guards_of(wanted)
+    wrapped = wrap(function, guards=guards, features=features, clock=clock)
+    run(wrapped, ROW)
+    with pytest.raises(TimeoutError):
+        run(wrapped, ROW, fail=True)
+    assert guards.latency.totals["requests"] == 2
+    assert guards.errors.totals == {"good": 1, "bad": 1, "invalid": 0}
+    assert guards.drift.profile.rows == (0 if features is None else 2)
+    guards.reload(document(latency={"p99": "60 ms", "window": "1 h"}))
+    run(wrapped, ROW)
+    assert guards.latency.totals["requests"] == 1
+    guards.reload(document())
+    run(wrapped, ROW)
+    assert (wrapped.guard.latency, wrapped.guard.crashes) == (None, 0)
+
+
+def test_it_rejects_by_the_guards_of_a_document() -> None:
+    guards: Any = guards_of(document(latency={"p99": "50 ms"}))
+    wrapped = wrap(call, guards=guards, on_breach="reject", clock=clock)
+    guards.latency.observe_many([0.080] * 1_000)
+    with pytest.raises(GuardBreached):
+        wrapped(ROW)
+    guards.reload(document(latency={"p99": "100 ms"}))
+    assert wrapped(ROW) == ROW["x"]
+
+
+def test_it_takes_guards_or_meters() -> None:
+    guards = guards_of(document(latency={"p99": "50 ms"}))
+    with pytest.raises(ConfigurationError, match="guards = "):
+        wrap(call, guards=guards, latency=Recorder())
+    with pytest.raises(ConfigurationError, match=r"guards = .*Guards\.build"):
+        wrap(call, guards=guards.requirements)  # type: ignore[arg-type]

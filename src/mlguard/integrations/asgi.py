@@ -114,10 +114,11 @@ class GuardMiddleware(Edge[App]):
                 await _answer(scope, send, UNAVAILABLE, self.retry_after, verdict.severity)
                 return
             send = _marking(send, verdict)
-        if self.cost is not None and (wait := self.wait(scope)) is not None:
+        exchange = _Exchange(self, scope, started, receive, send)
+        cost = exchange.meters.cost
+        if cost is not None and (wait := self.wait(cost, scope)) is not None:
             await _answer(scope, send, TOO_MANY, wait, Severity.BREACH)
             return
-        exchange = _Exchange(self, scope, started, receive, send)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
@@ -151,11 +152,12 @@ class _Exchange(Exchange):
         self, edge: Edge[App], scope: Scope, started: float, receive: Receive, send: Send
     ) -> None:
         self.edge = edge
+        self.meters = edge.meters
         self.scope = scope
         self.started = started
         self.inner_receive = receive
         self.inner_send = send
-        self.status = self.last = self.left = self._meters = self._stream = None
+        self.status = self.last = self.left = self._members = self._stream = None
         self.over = False
 
     async def receive(self) -> Message:
@@ -174,7 +176,7 @@ class _Exchange(Exchange):
             if self.over or kind not in _BODIES:
                 await self.inner_send(message)
                 return
-            if self.edge.opens and message.get("body"):
+            if self.meters.opens and message.get("body"):
                 self.item()
             if message.get("more_body"):
                 await self.inner_send(message)
@@ -183,7 +185,7 @@ class _Exchange(Exchange):
             self.leave()
             raise
         self.end(self.edge.clock())  # what the client does from here on is its own affair
-        if self.edge.profile is None:
+        if self.meters.profile is None:
             await self.inner_send(message)
             return
         try:

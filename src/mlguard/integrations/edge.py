@@ -17,7 +17,7 @@ from mlguard.budgets.latency import LatencyBudget
 from mlguard.budgets.streams import StreamLatency
 from mlguard.checks import checked, crashed, crashes_in
 from mlguard.clocks import unix_clock
-from mlguard.integrations.exchange import FIRST_BAD_STATUS
+from mlguard.integrations.exchange import FIRST_BAD_STATUS, Meters
 from mlguard.locks import Locked
 from mlguard.policies.combine import worst
 from mlguard.policies.timing import Cached, cached
@@ -96,7 +96,7 @@ class Edge(Locked, Generic[A]):
         due: When it is time to `ask` again, by the clock.
         crashes: How often the guard itself crashed.
         rejected: How many requests the guard answered itself.
-        cost: The budget that whoever asks must not have spent.
+        meters: Those of new requests.
     """
 
     __slots__ = (
@@ -117,17 +117,12 @@ class Edge(Locked, Generic[A]):
         "app",
         "classify",
         "clock",
-        "cost",
         "crashes",
         "due",
-        "errors",
         "key",
-        "latency",
+        "meters",
         "observer",
-        "opens",
         "payer",
-        "plain",
-        "profile",
         "rejected",
         "retry_after",
         "row_of",
@@ -160,7 +155,7 @@ class Edge(Locked, Generic[A]):
             raise refusal("app", app, "a callable")
         self.app = app
         meters = _meters_of(guards, latency, errors, profile, cost)
-        latency, errors, profile, cost = meters
+        latency, errors, _, cost = meters
         keyed = isinstance(latency, Keyed) or isinstance(errors, Keyed)
         if keyed is (key is None):
             raise refusal("key", key, "given exactly when latency or errors is a Keyed family")
@@ -173,7 +168,7 @@ class Edge(Locked, Generic[A]):
         self.payer = payer
         self._classifies = classify is not None
         self.observer = None if observer is None else _plain("observer", observer)
-        self._put(*meters)
+        self.meters = self._set(*meters)
         self.classify = good if classify is None else _plain("classify", classify)
         self.row_of = row_of
         self.clock = clock
@@ -204,28 +199,43 @@ class Edge(Locked, Generic[A]):
         self.rejected = 0
         if guards is not None:
             guards.follow(self._follow)
+            self._follow(guards)  # a reload may have been quicker
 
-    def _put(
+    @property
+    def latency(self) -> Any:
+        """The meter of latency, if there is one; so with errors."""
+        return self.meters.latency
+
+    @property
+    def errors(self) -> Any:
+        """The meter of errors."""
+        return self.meters.errors
+
+    def _set(
         self,
         latency: Latency | None,
         errors: Errors | None,
         profile: Rows | None,
         cost: CostBudget | None,
-    ) -> None:
-        self.latency: Any = _meter("latency", latency, ErrorBudget)
-        self.errors: Any = _meter("errors", errors, (LatencyBudget, StreamLatency))
-        self.profile = _meter("profile", profile)
-        self.cost = cost
-        self.opens = isinstance(latency, StreamLatency | Keyed) or isinstance(errors, Keyed)
-        self.plain = not self._classifies and not self.opens and self.observer is None
+    ) -> Meters:
+        opens = isinstance(latency, StreamLatency | Keyed) or isinstance(errors, Keyed)
+        return Meters(
+            _meter("latency", latency, ErrorBudget),
+            _meter("errors", errors, (LatencyBudget, StreamLatency)),
+            _meter("profile", profile),
+            cost,
+            opens=opens,
+            plain=not self._classifies and not opens and self.observer is None,
+        )
 
     def _follow(self, guards: Guards) -> None:
-        """Take the meters of another document. A request under way may end in the old ones."""
-        self._put(*_meters_of(guards))
-        if self._on_breach is not None and self._own is None:
-            judged = self.latency is not None or self.errors is not None
-            self._check = self._asked(None) if judged else None
-            self.due = -math.inf
+        """Take the meters of another document. A request under way ends in those it began with."""
+        with self._lock:  # so that the last of racing reloads puts the newest
+            self.meters = self._set(*_meters_of(guards))
+            if self._on_breach is not None and self._own is None:
+                judged = self.latency is not None or self.errors is not None
+                self._check = self._asked(None) if judged else None
+                self.due = -math.inf
 
     def _make_lock(self) -> Any:
         return threading.RLock()
@@ -243,13 +253,16 @@ class Edge(Locked, Generic[A]):
     def ask(self, now: float) -> None:
         """Ask the check, and see for how long requests need not ask again."""
         acting, due = None, math.inf
-        if self._check is not None:
-            verdict = self._check()
+        check = self._check
+        if check is not None:
+            verdict = check()
             self._heed(verdict)
             if verdict.severity is Severity.BREACH and isinstance(self._on_breach, str):
                 acting = verdict
             due = now + self._pace
         with self._lock:
+            if check is not self._check:  # a reload was quicker: the next request asks the new one
+                acting, due = None, -math.inf
             if now < self._closed_until:
                 acting, due = acting or self._refusal, min(due, self._closed_until)
             self.acting, self.due = acting, due
@@ -267,11 +280,11 @@ class Edge(Locked, Generic[A]):
             except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
                 self.crashed("on_breach", crash)
 
-    def wait(self, scope: Any) -> int | None:
+    def wait(self, cost: CostBudget, scope: Any) -> int | None:
         """Give the seconds until the payer of a request may spend again; None if it may now."""
         try:
             key = None if self.payer is None else self.payer(scope)
-            wait = None if self.cost is None else self.cost.wait(key, max_age=self.retry_after)
+            wait = cost.wait(key, max_age=self.retry_after)
         except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
             self.crashed("cost", crash)
             return None
@@ -289,7 +302,7 @@ class Edge(Locked, Generic[A]):
             self.rejected += 1
         return True
 
-    def meters(self, scope: Any) -> tuple[Any, Any]:
+    def members(self, meters: Meters, scope: Any) -> tuple[Any, Any]:
         """Give the meters of latency and errors for a request, by key where they are families.
 
         A request whose key cannot be told is counted with the keys beyond the bound.
@@ -303,7 +316,8 @@ class Edge(Locked, Generic[A]):
                 key = told
             except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
                 self.crashed("key", crash)
-        return self._member("latency", self.latency, key), self._member("errors", self.errors, key)
+        latency = self._member("latency", meters.latency, key)
+        return latency, self._member("errors", meters.errors, key)
 
     def _member(self, place: str, meter: Any, key: str | None) -> Any:
         if not isinstance(meter, Keyed):

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlguard.budgets.streams import Stream, StreamLatency
 
 if TYPE_CHECKING:
+    from mlguard.budgets.cost import CostBudget
     from mlguard.integrations.edge import Edge
 
 FIRST_BAD_STATUS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """The meters of an edge: a reload swaps them all at once, and a request keeps those it read.
+
+    Attributes:
+        opens: Whether a request must look for its meters, or begin a stream.
+        plain: Whether nearly every request is merely timed and counted.
+    """
+
+    latency: Any
+    errors: Any
+    profile: Any
+    cost: CostBudget | None
+    opens: bool
+    plain: bool
 
 
 class Exchange:
     """One request or call on its way, observed once. Not thread-safe: it follows one request.
 
     Attributes:
+        meters: Those of the edge when it began.
         status: Of the answer, once it began.
         last: When the last item of the answer was handed over.
         left: When the client left, if it did.
@@ -23,12 +43,13 @@ class Exchange:
     """
 
     __slots__ = (
-        "_meters",
+        "_members",
         "_stream",
         "_waiting",
         "edge",
         "last",
         "left",
+        "meters",
         "over",
         "scope",
         "started",
@@ -37,13 +58,14 @@ class Exchange:
 
     def __init__(self, edge: Edge[Any], scope: Any, started: float) -> None:
         self.edge = edge
+        self.meters = edge.meters
         self.scope = scope
         self.started = started
         self.status: int | None = None
         self.last: float | None = None
         self.left: float | None = None
         self.over = False
-        self._meters: tuple[Any, Any] | None = None
+        self._members: tuple[Any, Any] | None = None
         self._stream: Stream | None = None
 
     def leave(self) -> None:
@@ -58,7 +80,7 @@ class Exchange:
         if self.left is not None:
             return
         self.last = edge.clock()
-        if edge.opens:
+        if self.meters.opens:
             self._open()
             if self._stream is not None:
                 try:
@@ -68,18 +90,18 @@ class Exchange:
 
     def _open(self) -> tuple[Any, Any]:
         """Find the meters, once, and begin the stream as of the start of the request."""
-        if self._meters is None:
+        if self._members is None:
             edge = self.edge
-            self._meters = edge.meters(self.scope)
-            latency = self._meters[0]
+            self._members = edge.members(self.meters, self.scope)
+            latency = self._members[0]
             if isinstance(latency, StreamLatency):
                 try:
                     start = latency.clock() - (edge.clock() - self.started)
                     self._stream = latency.start(intended_start=start)
                 except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
                     edge.crashed("latency", crash)
-                    self._meters = None, self._meters[1]
-        return self._meters
+                    self._members = None, self._members[1]
+        return self._members
 
     def finished(self) -> None:
         """Observe that it ended with its last item, or now if it has none."""
@@ -99,11 +121,11 @@ class Exchange:
         not begun, until it left, for it waited that long.
         """
         self.over = True
-        edge = self.edge
-        if edge.plain and error is None and self.left is None:
-            self._timed(edge, at)
+        edge, meters = self.edge, self.meters
+        if meters.plain and error is None and self.left is None:
+            self._timed(meters, at)
             return
-        latency, errors = self._open() if edge.opens else (edge.latency, edge.errors)
+        latency, errors = self._open() if meters.opens else (meters.latency, meters.errors)
         cut = self.left is not None or not (error is None or isinstance(error, Exception))
         seconds = self._seconds(at, cut=cut)
         try:
@@ -144,23 +166,23 @@ class Exchange:
             return None if self._begun else at - self.started
         return self.left - self.started if self._waiting else None
 
-    def _timed(self, edge: Edge[Any], at: float) -> None:
+    def _timed(self, meters: Meters, at: float) -> None:
         """Observe what nearly every request is: answered, in time or not."""
         try:
-            if edge.latency is not None:
-                edge.latency.observe(at - self.started)
+            if meters.latency is not None:
+                meters.latency.observe(at - self.started)
         except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
-            edge.crashed("latency", crash)
+            self.edge.crashed("latency", crash)
         try:
-            if edge.errors is not None:
+            if meters.errors is not None:
                 status = self.status
-                edge.errors.observe(status is None or status < FIRST_BAD_STATUS)
+                meters.errors.observe(status is None or status < FIRST_BAD_STATUS)
         except Exception as crash:  # noqa: BLE001 -- the client never sees the guard crash
-            edge.crashed("errors", crash)
+            self.edge.crashed("errors", crash)
 
     def features(self) -> None:
         """Count the row of features, if there is one and something to count it."""
-        profile = self.edge.profile
+        profile = self.meters.profile
         if profile is not None:
             try:
                 row = self.edge.row_of(self.scope)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlguard.integrations.edge import Classify, Errors, Latency, Observer, OnError, Rows
     from mlguard.protocols import Check, Clock, Sink
+    from mlguard.requirements import Guards
     from mlguard.values import Verdict
 
 __all__ = ["wrap"]
@@ -44,6 +45,7 @@ def wrap(
     on_error: OnError = "open",
     sinks: Sequence[Sink] = (),
     clock: Clock = time.perf_counter,
+    guards: Guards | None = None,
 ) -> F:
     """Put a guard around a callable: a function, a method, a coroutine function or a generator.
 
@@ -59,7 +61,8 @@ def wrap(
         latency: As for `mlguard.integrations.asgi.GuardMiddleware`, and so the others.
         errors: Likewise.
         profile: Likewise; it counts the row that `features` gives.
-        features: Given the arguments of the call, gives its row, or None. Asked after the call.
+        features: Given the arguments of the call, gives its row, or None. Asked after the call, and
+            needed with `profile`; with `guards`, it gives the rows of their drift.
         check: Asked before each call where `on_breach` is given.
         on_breach: None, "reject", which raises `GuardBreached`, or a callable.
         every: The check is evaluated at most once in this time, in seconds or as a timedelta.
@@ -69,6 +72,8 @@ def wrap(
         on_error: "open", or "closed": `GuardUnknown` is raised for `every` after a crash.
         sinks: Are told of crashes of the guard.
         clock: Of elapsed seconds.
+        guards: The `Guards` of a requirements document, in place of `latency`, `errors` and
+            `profile`; their reloads are followed. Their cap on cost is not asked: `metered` is.
 
     Raises:
         ConfigurationError: An argument is not of its kind or range.
@@ -84,7 +89,7 @@ def wrap(
     """
     if on_breach is not None and on_breach != "reject" and not callable(on_breach):
         raise refusal("on_breach", on_breach, 'None, "reject" or a callable')
-    if (profile is None) is not (features is None):
+    if guards is None and (profile is None) is not (features is None):
         raise refusal("features", features, "given exactly when profile is")
     edge = Edge(
         function,
@@ -101,6 +106,7 @@ def wrap(
         sinks=sinks,
         clock=clock,
         row_of=_spread(features or _no_row),
+        guards=guards,
     )
     wrapped: Any = functools.wraps(function)(_kind_of(function)(edge))
     wrapped.guard = edge

@@ -56,18 +56,16 @@ class GuardMiddleware(Edge[App]):
         if verdict is not None and self.refuses(verdict):
             answer = UNAVAILABLE, self.retry_after, verdict.severity
             return _answer(environ, start_response, *answer)
-        if self.cost is not None and (wait := self.wait(environ)) is not None:
+        exchange = Exchange(self, environ, started)
+        cost = exchange.meters.cost
+        if cost is not None and (wait := self.wait(cost, environ)) is not None:
             return _answer(environ, start_response, TOO_MANY, wait, Severity.BREACH)
-        return self._serve(environ, start_response, started, verdict)
+        return self._serve(exchange, start_response, verdict)
 
     def _serve(
-        self,
-        environ: Environ,
-        start_response: StartResponse,
-        started: float,
-        verdict: Verdict | None,
+        self, exchange: Exchange, start_response: StartResponse, verdict: Verdict | None
     ) -> Iterable[bytes]:
-        exchange = Exchange(self, environ, started)
+        environ = exchange.scope
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             if verdict is not None:
@@ -83,7 +81,7 @@ class GuardMiddleware(Edge[App]):
                 sent_as_file = environ.get("wsgi.file_wrapper")
                 if not isinstance(sent_as_file, type) or not isinstance(body, sent_as_file):
                     return _Body(exchange, body)
-            elif self.opens:
+            elif exchange.meters.opens:
                 for _ in body:
                     exchange.item()
         except BaseException as error:
