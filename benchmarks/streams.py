@@ -40,6 +40,12 @@ CHANGES: dict[str, tuple[str, float, float]] = {
     "+1 sd": ("gaussian", 0.0, 1.0),
 }
 BEFORE, AFTER = 10_000, 10_000
+QUIET: dict[str, tuple[str, float]] = {
+    **{f"events, {p}": ("bernoulli", p) for p in (0.02, 0.1, 0.3, 0.5)},
+    "normal": ("gaussian", 0.0),
+    "counts, 0.5": ("poisson", 0.5),
+}
+ALARMS, LEAST, MOST = 200, 0.7, 2.0
 
 
 def values(family: str, n: int, seed: int = 1) -> Any:
@@ -78,6 +84,17 @@ def delays(make: Callable[..., Detector], change: str, runs: int = 60) -> str:
     )
 
 
+def kept(family: str, mean: float, every: int) -> float:
+    """Give the observations for each alarm without a change, in parts of what was asked."""
+    rng = np.random.default_rng(7)
+    detector = ScanGLR(family, false_alarm_every=every)
+    means = np.full(every, mean)
+    found = 0
+    for _ in range(ALARMS):
+        found += len(detector.observe_many(stream(rng, means, family=family).values))
+    return ALARMS / found
+
+
 def main() -> None:
     """Print the tables, and fail over a limit."""
     missed = []
@@ -102,6 +119,11 @@ def main() -> None:
             detectors |= {"EDetector, baseline given": given}
         for name, make in detectors.items():
             print(f"| {change} | {name} | {delays(make, change)} |", flush=True)
+    print("\n| without a change | 1,000 asked | 10,000 | 100,000 |\n|---|---|---|---|")
+    for name, (family, mean) in QUIET.items():
+        parts = [kept(family, mean, every) for every in (1_000, 10_000, 100_000)]
+        missed += [name for part in parts if not LEAST <= part <= MOST]
+        print(f"| {name} | {' | '.join(f'{part:.2f}' for part in parts)} |", flush=True)
     if missed:
         sys.exit(f"over the limit: {', '.join(missed)}")
 

@@ -41,6 +41,8 @@ class PageHinkley(Detector):
 
     Args:
         false_alarm_every: So many observations pass on average until an alarm without a change.
+            That alarm is often followed by another, that all is as before: over many it is one in
+            0.7 of what is asked.
         warn_every: Likewise until a first warning; by default there are none.
         smallest_shift: What is to be found, in standard deviations; the test is at its best there.
         direction: "up", "down", or "both".
