@@ -180,6 +180,13 @@ def test_a_scan_keeps_its_rate_over_many_alarms(name: str, every: int) -> None:
     assert 0.7 <= 150 / alarms <= 2.0  # 150 alarms have a standard error of 8 %
 
 
+@pytest.mark.parametrize("every", [1_000, 10_000])
+def test_page_hinkley_has_the_rate_it_says_over_many_alarms(every: int) -> None:
+    rng, detector = np.random.default_rng(14), PageHinkley(false_alarm_every=every)
+    alarms = sum(len(detector.observe_many(rng.normal(size=every))) for _ in range(200))
+    assert 0.6 <= 200 / alarms <= 0.85  # some 280 alarms have a standard error of 6 %
+
+
 def warned(make: Callable[[], Detector], draw: Draw, *, seed: int, runs: int) -> float:
     """Give the mean number of observations until the first warning, asked for after each."""
     rng = np.random.default_rng(seed)

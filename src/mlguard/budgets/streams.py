@@ -103,13 +103,11 @@ class StreamLatency(Family[LatencyBudget]):
         """
         if not self.fits(other):
             raise refusal("other", other, "a StreamLatency of the same windows")
-        mine = self._members()
-        parts = {name: mine.get(name, part) for name, part in other._members().items()}
-        for name, part in other._members().items():
-            if name in mine:
-                mine[name].take_limits(part)
+        mine, theirs = self._members(), other._members()
+        for name in mine.keys() & theirs.keys():
+            mine[name].take_limits(theirs[name])
         with self._lock:
-            self._parts = parts
+            self._parts = {name: mine.get(name, part) for name, part in theirs.items()}
 
     def start(self, *, intended_start: float | None = None) -> Stream:
         """Start the clock of a stream: `with latency.start() as stream: ...`.

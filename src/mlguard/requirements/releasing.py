@@ -34,10 +34,8 @@ def engine_of(
     if environment is None:
         environment = "production"
         if wanted.approvals and environment not in wanted.approvals:
-            others = [*wanted.approvals]
-            raise refusal(
-                "environment", None, f"given: the document asks for approvals of {others}"
-            )
+            allowed = f"given: the document asks for approvals of {[*wanted.approvals]}"
+            raise refusal("environment", None, allowed)
     name_of("environment", environment)
     what = candidate if isinstance(candidate, Mapping) else {"version": candidate}
     if odd := sorted({"service", "environment"} & what.keys()):
